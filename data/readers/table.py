@@ -1,0 +1,62 @@
+"""Arrow columns into a `Log`: the checks that every format shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from data.log import DataError, Ids, Log, encode_integers, encode_strings
+
+
+def log_from_columns(columns: Sequence[Any], where: str) -> Log:
+    """A log of (user, item, time or None) columns; raises DataError naming file and value."""
+    users, items, timestamps = columns
+    if not len(users):
+        raise DataError(f"{where}: it has columns, but no rows")
+    return Log(
+        _ids(users, f"{where}, user column"),
+        _ids(items, f"{where}, item column"),
+        None if timestamps is None else _timestamps(timestamps, where),
+    )
+
+
+def _ids(column: pa.ChunkedArray, where: str) -> Ids:
+    kind = column.type
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_finite(column), column, None)
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy()))
+        raise DataError(f"{where}: no id (null or NaN) in row {row + 1}; each row needs one")
+    if pa.types.is_integer(kind):
+        return encode_integers(column.to_numpy(), where)
+    if pa.types.is_floating(kind):
+        values = column.to_numpy()
+        if (values != np.trunc(values)).any():
+            fraction = values[values != np.trunc(values)][0]
+            raise DataError(f"{where}: {fraction} is no id; ids are whole numbers or text")
+        return encode_integers(values.astype(np.int64), where)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        coded = column.combine_chunks()
+        coded = coded if pa.types.is_dictionary(kind) else coded.dictionary_encode()
+        labels = np.array(coded.dictionary.to_pylist())
+        if labels.dtype.kind == "U":
+            return encode_strings(coded.indices.to_numpy(), labels, where)
+    raise DataError(f"{where}: ids of type {kind}; they must be whole numbers or text")
+
+
+def _timestamps(column: pa.ChunkedArray, where: str) -> NDArray[Any] | None:
+    if pa.types.is_null(column.type) or column.null_count:
+        return None
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.timestamp("us")).cast(pa.int64())
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise DataError(
+            f"{where}, timestamp column: {column[0].as_py()!r} is neither number nor date"
+        )
+    values: NDArray[Any] = column.to_numpy()
+    return None if values.dtype.kind == "f" and np.isnan(values).any() else values

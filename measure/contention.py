@@ -1,0 +1,90 @@
+"""Did somebody else have the processor while a block was measured?
+
+Steal is time for which the hypervisor ran another guest; above 2% of a block it marks the block
+`contended` (measured on Linux guests only). The share that other processes of this machine took is
+kept beside it, as a fact. Used as `with contention() as reading: ...`, then read `reading.flags`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+STEAL_LIMIT_PERCENT = 2.0
+# The kernel counts in ticks of 10 ms; one tick in a short block says nothing.
+_TICKS_SECONDS = 0.02
+
+
+@dataclass
+class Contention:
+    """What a block saw of others; filled in when the block ends.
+
+    Args:
+        steal_percent: of all processors' time in the block; None where the system keeps no count.
+        others_percent: of all processors' time, used by other processes than this one.
+        load_before, load_after: one-minute load averages; None where there are none (Windows).
+        flags: ["contended"] when steal exceeds 2%.
+        reason: why steal_percent is None.
+    """
+
+    steal_percent: float | None = None
+    others_percent: float | None = None
+    load_before: float | None = None
+    load_after: float | None = None
+    flags: list[str] = field(default_factory=list)
+    reason: str | None = "the block has not ended"
+
+
+@contextmanager
+def contention() -> Iterator[Contention]:
+    """Steal and load over a block; the reading is complete after the block, also when it raises."""
+    reading = Contention(load_before=_load())
+    before, own_before = psutil.cpu_times(), _own_seconds()
+    try:
+        yield reading
+    finally:
+        _conclude(reading, before, psutil.cpu_times(), _own_seconds() - own_before)
+        reading.load_after = _load()
+
+
+def _conclude(reading: Contention, before: Any, after: Any, own_seconds: float) -> None:
+    total = _total(after) - _total(before)
+    if total <= 0:
+        reading.reason = "the block was shorter than the kernel's 10 ms tick"
+        return
+    stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
+    busy = total - _idle(after) + _idle(before) - stolen
+    reading.others_percent = 100 * min(max(busy - own_seconds, 0.0), total) / total
+    if not hasattr(after, "steal"):
+        reading.reason = "this system does not count steal"
+        return
+    reading.reason = None
+    reading.steal_percent = 100 * max(stolen, 0.0) / total
+    if reading.steal_percent > STEAL_LIMIT_PERCENT and stolen >= _TICKS_SECONDS:
+        reading.flags.append("contended")
+
+
+def _total(times: Any) -> float:
+    # Linux counts guests' time inside user and nice already.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - guests)
+
+
+def _idle(times: Any) -> float:
+    return float(times.idle + getattr(times, "iowait", 0.0))
+
+
+def _own_seconds() -> float:
+    return sum(os.times()[:4])  # user and system, of this process and of its ended children
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None

@@ -1,0 +1,126 @@
+"""What NVML says about the GPUs: names, memory in use, clocks, temperature, throttling.
+
+NVML is read through nvidia-ml-py and only read: clocks and limits are never set. Where there is no
+driver or a reading is refused, the answer is None or an empty list together with the reason.
+Numbers are those of CUDA: `index` counts the devices that CUDA_VISIBLE_DEVICES lets through.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# nvml.h, nvmlClocksEventReasons; idle and the user's own clock setting are no throttling.
+_THROTTLE_BITS = {
+    0x04: "power_cap",
+    0x08: "hardware_slowdown",
+    0x10: "sync_boost",
+    0x20: "software_thermal",
+    0x40: "hardware_thermal",
+    0x80: "hardware_power_brake",
+}
+
+
+def list_gpus() -> tuple[list[dict[str, Any]], str | None]:
+    """The visible GPUs as name, memory_bytes and driver; an empty list comes with its reason."""
+    try:
+        with _nvml() as nvml:
+            driver = _text(nvml.nvmlSystemGetDriverVersion())
+            gpus = [_describe(nvml, handle, driver) for handle in _visible_handles(nvml)]
+    except Exception as error:
+        return [], _reason(error)
+    return gpus, None if gpus else "no GPU is visible"
+
+
+def device_used_bytes(index: int = 0) -> tuple[int | None, str | None]:
+    """Memory in use on a whole GPU, all processes and CUDA contexts included; or None and why."""
+    try:
+        with _nvml() as nvml:
+            handle = _visible_handles(nvml)[index]
+            return int(nvml.nvmlDeviceGetMemoryInfo(handle).used), None
+    except Exception as error:
+        return None, _reason(error)
+
+
+def device_snapshot(index: int = 0) -> dict[str, Any]:
+    """SM clock (Hz), temperature (degrees C), power and its cap (W), and throttle reasons.
+
+    Readings that a device refuses are None; without NVML the snapshot is {"reason": ...}.
+    """
+    try:
+        with _nvml() as nvml:
+            return _read_snapshot(nvml, _visible_handles(nvml)[index])
+    except Exception as error:
+        return {"reason": _reason(error)}
+
+
+@contextmanager
+def _nvml() -> Iterator[Any]:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible_handles(nvml: Any) -> list[Any]:
+    handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return handles
+    chosen = []
+    for entry in (part.strip() for part in visible.split(",")):
+        if entry.isdigit() and int(entry) < len(handles):
+            chosen.append(handles[int(entry)])
+        elif entry.startswith(("GPU-", "MIG-")):
+            chosen.append(nvml.nvmlDeviceGetHandleByUUID(entry))
+        else:
+            break  # CUDA ignores an invalid entry and all that follow it
+    return chosen
+
+
+def _describe(nvml: Any, handle: Any, driver: str) -> dict[str, Any]:
+    return {
+        "name": _text(nvml.nvmlDeviceGetName(handle)),
+        "memory_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "driver": driver,
+    }
+
+
+def _read_snapshot(nvml: Any, handle: Any) -> dict[str, Any]:
+    megahertz = _read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))
+    power = _read(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+    cap = _read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
+    bits = _read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    return {
+        "sm_clock_hz": None if megahertz is None else megahertz * 1_000_000,
+        "temperature_c": _read(
+            lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+        ),
+        "power_w": None if power is None else power / 1000,
+        "power_cap_w": None if cap is None else cap / 1000,
+        "throttle": None if bits is None else [v for k, v in _THROTTLE_BITS.items() if bits & k],
+    }
+
+
+def _read(reading: Callable[[], int]) -> int | None:
+    try:
+        return int(reading())
+    except Exception:  # NVML's errors have no common base that exists without pynvml
+        return None
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return "nvidia-ml-py is not installed"
+    if isinstance(error, IndexError):
+        return "no such GPU is visible"
+    return f"NVML: {error}"

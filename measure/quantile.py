@@ -1,0 +1,124 @@
+"""Quantiles of a sample with exact bounds, and none where the sample cannot carry them.
+
+A p99 of forty requests is the maximum under another name. A quantile is therefore reported only
+where its own upper bound exists: the probability that at least one sample lies above it must reach
+95%, 1 - q^n >= 0.95, which asks for 5, 29, 59 and 299 samples at p50, p90, p95 and p99. Bounds are
+order statistics whose ranks come from the binomial distribution (Conover, Practical Nonparametric
+Statistics, 3rd ed., section 3.2), so they assume no shape of the distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from measure.record import Metric, not_measured
+
+# label -> (quantile, fewest samples, kind of the metric)
+PERCENTILES: dict[str, tuple[float, int, str]] = {
+    "p50": (0.50, 5, "time"),
+    "p90": (0.90, 29, "time"),
+    "p95": (0.95, 59, "tail"),
+    "p99": (0.99, 299, "tail"),
+}
+
+CONFIDENCE = 0.95
+
+
+def percentile_metrics(samples_s: Sequence[float], *, name: str = "latency") -> dict[str, Metric]:
+    """`name`_p50, p90, p95 and p99 of durations in seconds; None with a reason on too few samples.
+
+    Raises:
+        ValueError: a sample is NaN or infinite.
+    """
+    ordered = _sorted_finite(samples_s)
+    return {f"{name}_{label}": _percentile(ordered, label) for label in PERCENTILES}
+
+
+def median_metric(
+    samples: Sequence[float], *, unit: str, better: str, kind: str, method: str
+) -> Metric:
+    """The median, with its exact two-sided 95% interval where six or more samples allow one.
+
+    Raises:
+        ValueError: a sample is NaN or infinite.
+    """
+    ordered = _sorted_finite(samples)
+    if not ordered:
+        return not_measured("no samples", unit=unit, better=better, kind=kind, method=method)
+    lo, hi = _bounds(ordered, 0.5, tail=(1 - CONFIDENCE) / 2)
+    interval = None not in (lo, hi)
+    return Metric(
+        quantile(ordered, 0.5),
+        unit,
+        better,
+        kind,
+        method,
+        n=len(ordered),
+        lo=lo if interval else None,
+        hi=hi if interval else None,
+    )
+
+
+def quantile(ordered: Sequence[float], q: float) -> float:
+    """The quantile of sorted numbers by linear interpolation, numpy's default method."""
+    place = q * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def bound_ranks(n: int, q: float, *, tail: float) -> tuple[int | None, int | None]:
+    """Ranks (from 1) of the samples that bound a quantile, each wrong with probability <= `tail`.
+
+    With B ~ Binomial(n, q) counting the samples below the quantile, the l-th smallest is a lower
+    bound when P(B < l) <= tail and the u-th a upper bound when P(B < u) >= 1 - tail. None where no
+    sample is far enough out.
+    """
+    lower: int | None = None
+    below = 0.0  # P(B < rank)
+    for rank in range(1, n + 1):
+        below += _binomial_mass(rank - 1, n, q)
+        if below <= tail:
+            lower = rank
+        if below >= 1 - tail:
+            return lower, rank
+    return lower, None
+
+
+def _percentile(ordered: Sequence[float], label: str) -> Metric:
+    q, fewest, kind = PERCENTILES[label]
+    method = (
+        "perf_counter_ns, linearly interpolated quantile; "
+        "bounds: exact binomial order statistics, 95% on either side"
+    )
+    if len(ordered) < fewest:
+        reason = f"{label} needs at least {fewest} samples, there are {len(ordered)}"
+        return not_measured(reason, unit="s", better="lower", kind=kind, method=method)
+    lo, hi = _bounds(ordered, q, tail=1 - CONFIDENCE)
+    value = quantile(ordered, q)
+    return Metric(value, "s", "lower", kind, method, n=len(ordered), lo=lo, hi=hi)
+
+
+def _bounds(
+    ordered: Sequence[float], q: float, *, tail: float
+) -> tuple[float | None, float | None]:
+    lower, upper = bound_ranks(len(ordered), q, tail=tail)
+    lo = None if lower is None else ordered[lower - 1]
+    hi = None if upper is None else ordered[upper - 1]
+    return lo, hi
+
+
+def _binomial_mass(count: int, n: int, q: float) -> float:
+    # By logarithms: q**count underflows long before the thousands of requests of one cell.
+    # scipy.stats would do, but importing it in a worker costs a second and shows in its memory.
+    ways = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
+    return math.exp(ways + count * math.log(q) + (n - count) * math.log1p(-q))
+
+
+def _sorted_finite(samples: Sequence[float]) -> list[float]:
+    ordered = [float(sample) for sample in samples]
+    for sample in ordered:
+        if not math.isfinite(sample):
+            raise ValueError(f"a sample is {sample}: only finite numbers can be ranked")
+    return sorted(ordered)

@@ -1,0 +1,173 @@
+"""What one cell gave: its status, its metrics with unit, direction, kind and method, and where it ran.
+
+This is the one file that every part of the project agrees on: workers write records, the journal keeps
+them, report/ reads them (and imports nothing else of ours). JSON only; `null` with a reason where
+something was not measured, never 0 or NaN; unknown fields are kept out of the way, an unknown major
+schema version is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA = "seqrec-bench/cell/1"
+
+Status = Literal["ok", "oom", "timeout", "error", "incorrect", "unsupported", "pruned_oom"]
+STATUSES: tuple[Status, ...] = (
+    "ok",
+    "oom",
+    "timeout",
+    "error",
+    "incorrect",
+    "unsupported",
+    "pruned_oom",
+)
+BETTER = ("lower", "higher", "none")
+KINDS = (
+    "time",
+    "tail",
+    "memory_physical",
+    "deterministic",
+    "capacity",
+    "accuracy",
+    "energy",
+    "derived",
+)
+
+
+class RecordError(ValueError):
+    """A record that can't be read or may not be written; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number and how it was obtained.
+
+    Args:
+        value: in SI base units and bytes; None where it was not measured (then `reason` says why).
+        unit: "s", "B", "1", "1/s", "FLOP", "J".
+        better: "lower", "higher" or "none" (a fact, not a goal).
+        kind: one of KINDS; it decides how a difference is judged.
+        method: how the number was taken, for example "median of perf_counter_ns".
+        n: number of samples behind it.
+        lo, hi: bounds of the value, where the method gives them.
+    """
+
+    value: float | None
+    unit: str
+    better: str
+    kind: str
+    method: str
+    n: int | None = None
+    lo: float | None = None
+    hi: float | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.better not in BETTER:
+            raise RecordError(f"better={self.better!r}: allowed are {', '.join(BETTER)}")
+        if self.kind not in KINDS:
+            raise RecordError(f"kind={self.kind!r}: allowed are {', '.join(KINDS)}")
+        if self.value is None and not self.reason:
+            raise RecordError("a metric without a value needs a reason")
+        for name in ("value", "lo", "hi"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
+
+
+def not_measured(reason: str, *, unit: str, better: str, kind: str, method: str = "none") -> Metric:
+    """A metric that says why there is no number."""
+    return Metric(None, unit, better, kind, method, reason=reason)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell's result.
+
+    Args:
+        cell_id: readable, such as "mamba4rec-ml_1m-train_epoch-all-L200-B128-f32-cpu2-auto-s0".
+        key: sha256-16 of the canonical config; two records of one key measured the same thing.
+        config: the cell as asked for: model, workload, dataset, objective, seq_len, batch_size, dtype,
+            device, threads, backend, seed and the workload's own settings.
+        resolved: what `auto` became: backend, dataset, dataset_reason, attention, allocator, ...
+        metrics: name -> Metric.
+        samples: name -> raw numbers in SI units, in the order taken (short arrays only).
+        flags: such as "extrapolated", "contended".
+        machine: see measure/machine.py. data: name, counts, sequence hash, source.
+        wall_s: seconds from the start of the first worker to its end, warm-up and imports included.
+    """
+
+    cell_id: str
+    key: str
+    config: dict[str, Any]
+    status: Status
+    reason: str | None = None
+    resolved: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    wall_s: float = 0.0
+    details: str | None = None
+    schema: str = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise RecordError(f"status={self.status!r}: allowed are {', '.join(STATUSES)}")
+        if self.status != "ok" and not self.reason:
+            raise RecordError(f"{self.cell_id}: status {self.status} needs a reason")
+
+    def value(self, name: str) -> float | None:
+        """The metric's value, or None where it is absent or was not measured."""
+        metric = self.metrics.get(name)
+        return None if metric is None else metric.value
+
+    def summary(self) -> dict[str, float | str | None]:
+        """Plain numbers and strings only, for pytest-benchmark's extra_info."""
+        facts: dict[str, float | str | None] = {"cell_id": self.cell_id, "status": self.status}
+        return facts | {name: metric.value for name, metric in sorted(self.metrics.items())}
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def dumps(record: Record) -> str:
+    """Canonical JSON: sorted keys, no NaN, one trailing newline, so that files diff cleanly."""
+    return json.dumps(record.to_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def loads(text: str | bytes) -> Record:
+    """The record in `text`; RecordError with one line where it is not one."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"not JSON: {error}") from error
+    return from_dict(content)
+
+
+def from_dict(content: Any) -> Record:
+    """The record in a parsed JSON object; fields of later minor versions are ignored."""
+    if not isinstance(content, dict):
+        raise RecordError(f"a record is a JSON object, not {type(content).__name__}")
+    schema = content.get("schema")
+    if schema != SCHEMA:
+        raise RecordError(f"schema {schema!r} is not known; this version reads {SCHEMA}")
+    try:
+        metrics = {name: _metric(entry) for name, entry in content.get("metrics", {}).items()}
+        known = {field.name for field in dataclasses.fields(Record)}
+        fields = {name: value for name, value in content.items() if name in known}
+        return Record(**(fields | {"metrics": metrics}))
+    except (AttributeError, TypeError) as error:
+        raise RecordError(f"not a cell record: {error}") from error
+
+
+def _metric(entry: dict[str, Any]) -> Metric:
+    known = {field.name for field in dataclasses.fields(Metric)}
+    return Metric(**{name: value for name, value in entry.items() if name in known})

@@ -1,0 +1,200 @@
+"""What every model here has in common: the contract that workloads, tests and reports rely on.
+
+Shape legend, used in the comments of all model files: B batch, L padded length, D hidden_size,
+V num_items + 1 (column 0 is padding), H heads, N d_state, E d_inner (or a feed-forward width), K top-k.
+`item_seq` (B, L) int64 holds ids 1..num_items with 0 as padding on the right; `lengths` (B,) the real
+lengths, at least 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models.ops.linear_cross_entropy import linear_cross_entropy
+
+
+class NotSupported(RuntimeError):
+    """The model can't do this by its nature; the message says what to do instead."""
+
+
+class Batch(Protocol):
+    """What `loss` reads of a batch (data/batches.py makes them)."""
+
+    @property
+    def item_seq(self) -> Tensor: ...  # (B, L)
+    @property
+    def lengths(self) -> Tensor: ...  # (B,)
+    @property
+    def targets(self) -> Tensor: ...  # (B,) for `last`, (B, L) with 0 = none for `all` and `cloze`
+
+
+class SequentialRecommender(nn.Module):
+    """Base of all models: scoring by the item table, losses, top-k, and the serving interface.
+
+    Args:
+        num_items: items without padding; ids are 1..num_items.
+        max_len: longest history that the model takes, in events.
+        config: the model's own frozen dataclass; None for its defaults.
+        backend: kernel backend for models that have a choice, see models/ops/backend.py.
+
+    Subclasses give `encode`, `flops`, `state_bytes`, and where the architecture allows it
+    `init_state`, `step` and `prefill`.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    objectives: ClassVar[tuple[str, ...]] = ("all", "last")
+    backends: ClassVar[tuple[str, ...]] = ("torch",)
+    has_step: ClassVar[bool] = True
+    reference: ClassVar[str]
+
+    def __init__(
+        self, num_items: int, max_len: int, config: Any = None, *, backend: str = "auto"
+    ) -> None:
+        super().__init__()
+        if num_items < 1:
+            raise ValueError(f"num_items={num_items}: at least 1 is needed")
+        if max_len < 1:
+            raise ValueError(f"max_len={max_len}: at least 1 is needed")
+        self.num_items = num_items
+        self.max_len = max_len
+        self.config = config if config is not None else self.Config()
+        self.backend = backend
+        # One row for padding (0); models that need a mask token add one behind the items.
+        rows = num_items + 1 + int("cloze" in self.objectives)
+        self.item_embedding = nn.Embedding(rows, self.config.hidden_size, padding_idx=0)
+
+    # -- what a model does -------------------------------------------------------------------
+
+    def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden states (B, L, D); those at and beyond a row's length mean nothing."""
+        raise NotImplementedError  # each subclass has its own
+
+    def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden state (B, D) from which the next item is predicted."""
+        hidden = self.encode(item_seq, lengths)  # (B, L, D)
+        return gather_last(hidden, lengths)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean softmax cross-entropy over the catalogue, padding's column included (as RecBole).
+
+        The targets' shape says which positions count: (B,) the last one, (B, L) all non-zero ones.
+        """
+        if batch.targets.dim() == 1:
+            hidden = self.last_hidden(batch.item_seq, batch.lengths)  # (B, D)
+            targets = batch.targets
+        else:
+            wanted = batch.targets > 0  # (B, L)
+            hidden = self.encode(batch.item_seq, batch.lengths)[wanted]  # (M, D)
+            targets = batch.targets[wanted]  # (M,)
+        return linear_cross_entropy(
+            self.output_hidden(hidden), self.output_weight(), targets, self.output_bias()
+        )
+
+    def score(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
+        """Scores (B, V) of the next item; column 0 is padding and means nothing."""
+        return self.score_hidden(self.last_hidden(item_seq, lengths))
+
+    def score_hidden(self, hidden: Tensor) -> Tensor:
+        """Scores (B, V) for hidden states (B, D), such as `step` returns."""
+        return nn.functional.linear(
+            self.output_hidden(hidden), self.output_weight(), self.output_bias()
+        )
+
+    def recommend(self, item_seq: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k best next items: ids (B, K) and scores (B, K), best first; seen items are not removed."""
+        return self.top_k(self.score(item_seq, lengths), k)
+
+    def top_k(self, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Ids and scores (B, K) of the k best of `scores` (B, V), padding never among them."""
+        if not 1 <= k <= self.num_items:
+            raise ValueError(f"k={k}: allowed are 1 to {self.num_items} (num_items)")
+        best, index = scores[:, 1:].topk(k, dim=1)
+        return index + 1, best
+
+    # -- the item table as the output layer; BERT4Rec adds a transform and a bias ---------------
+
+    def output_hidden(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+    def output_weight(self) -> Tensor:
+        return self.item_embedding.weight[: self.num_items + 1]  # (V, D)
+
+    def output_bias(self) -> Tensor | None:
+        return None
+
+    # -- serving one event at a time ----------------------------------------------------------
+
+    def init_state(self, batch_size: int) -> Any:
+        """The state of `batch_size` users without history."""
+        raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    def step(self, item: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One more event for each user: item (B,), state -> hidden (B, D), new state.
+
+        Equals the full pass at that position. The state given stays usable: stepping it again with
+        another item is a different future of the same past.
+        """
+        raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    def prefill(self, item_seq: Tensor, lengths: Tensor) -> Any:
+        """The state after whole histories, as `step` would have left it; all lengths equal."""
+        raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    def state_tensors(self, state: Any) -> list[Tensor]:
+        """What of a state has to be kept for the users, cut to its real length."""
+        raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    # -- cost, analytic ------------------------------------------------------------------------
+
+    def flops(self, batch_size: int, seq_len: int) -> int:
+        """Floating-point operations (multiply-add = 2) of `encode` on a padded batch; no output layer."""
+        raise NotImplementedError  # each subclass has its own
+
+    def output_flops(self, positions: int) -> int:
+        """Floating-point operations of the scores over the catalogue at `positions` positions."""
+        return 2 * positions * self.config.hidden_size * (self.num_items + 1)
+
+    def state_bytes(self, seq_len: int) -> int:
+        """Bytes of one user's serving state after `seq_len` events, float32."""
+        raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+    def settings(self) -> dict[str, Any]:
+        """The config as plain values, for records and saved weights."""
+        return dataclasses.asdict(self.config)
+
+
+def gather_last(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Row-wise hidden[b, lengths[b] - 1]: (B, L, D), (B,) -> (B, D)."""
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
+    return hidden[rows, lengths - 1]
+
+
+def equal_length(lengths: Tensor) -> int:
+    """The one length that all rows share; NotSupported where they differ (states move in lockstep)."""
+    first = int(lengths[0])
+    if bool((lengths != first).any()):
+        raise NotSupported("prefill takes rows of one length; group users by length")
+    return first
+
+
+def init_normal(model: nn.Module, std: float = 0.02) -> None:
+    """Linear and embedding weights N(0, std), biases 0, LayerNorm 1 and 0: BERT's scheme."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=std)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,93 @@
+"""Which kernel an op runs on, decided by name and never by what happens to be installed.
+
+`auto` has one meaning for each kind of device; a kernel that is missing raises with the reason, so
+that a record can say `unsupported` instead of timing another kernel. This is the only place that
+imports the optional CUDA packages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+
+BACKENDS = ("auto", "reference", "numba", "cuda")
+_PACKAGES = {
+    "reference": ("torch",),
+    "numba": ("torch", "numba", "llvmlite"),
+    "cuda": ("torch", "mamba_ssm", "causal_conv1d"),
+}
+_FAST = {"cpu": "numba", "cuda": "cuda"}
+
+
+class BackendUnavailable(RuntimeError):
+    """A kernel was asked for that cannot run here; the message is one line with the reason."""
+
+
+class CudaKernels(NamedTuple):
+    """The functions that the `cuda` backend calls, all in (B, D, L) layout."""
+
+    selective_scan_fn: Callable[..., Any]
+    causal_conv1d_fn: Callable[..., Any]
+
+
+def resolve(backend: str, device: str | torch.device) -> str:
+    """Turn a backend's name into the one that will run on `device`: reference, numba or cuda.
+
+    Raises:
+        ValueError: the name is none of `BACKENDS`.
+        BackendUnavailable: the kernel is missing or does not fit the device.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
+    kind = torch.device(device).type
+    if backend == "reference":
+        return backend
+    fast = _FAST.get(kind)
+    if fast is None:
+        raise BackendUnavailable(f"no fast kernel for device {kind!r}; ask for 'reference'")
+    if backend not in ("auto", fast):
+        raise BackendUnavailable(f"backend {backend!r} does not run on device {kind!r}")
+    if fast == "cuda":
+        cuda_kernels()
+    else:
+        _require_numba()
+    return fast
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Versions of the packages behind a resolved backend, for the record."""
+    if backend not in _PACKAGES:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(_PACKAGES)}")
+    return {name: importlib.metadata.version(name) for name in _PACKAGES[backend]}
+
+
+@lru_cache(maxsize=1)
+def cuda_kernels() -> CudaKernels:
+    """Import mamba_ssm's scan and causal_conv1d's convolution, or say why they are missing."""
+    if not torch.cuda.is_available():
+        raise BackendUnavailable("backend 'cuda' is missing: torch sees no CUDA device")
+    # Both packages fail in many ways besides ImportError: a binary built for another torch gives
+    # OSError, an unguarded Triton import inside mamba_ssm gives whatever Triton raises.
+    try:
+        scan = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+        conv = importlib.import_module("causal_conv1d")
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackendUnavailable(f"backend 'cuda' is missing: {reason}") from error
+    # mamba_ssm sets its own kernel to None when it was built without it (the default since 2.3).
+    if getattr(scan, "selective_scan_cuda", scan) is None or conv.causal_conv1d_fn is None:
+        raise BackendUnavailable("backend 'cuda' is missing: packages built without CUDA kernels")
+    return CudaKernels(scan.selective_scan_fn, conv.causal_conv1d_fn)
+
+
+@lru_cache(maxsize=1)
+def _require_numba() -> None:
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        raise BackendUnavailable(f"backend 'numba' is missing: {error}") from error

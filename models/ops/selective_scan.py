@@ -1,0 +1,186 @@
+"""The selective scan of Mamba: a linear recurrence whose coefficients depend on the input.
+
+    h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        y_t = (C_t h_t + D u_t) * silu(z_t)
+
+(Gu & Dao 2023, arXiv 2312.00752, algorithm 2; names as in mamba_ssm's `selective_scan_fn`.) Here
+are the front function, the ten plain lines that define what every kernel must compute, and the
+single step for serving. The CPU kernel is in selective_scan_numba.py.
+
+Shapes: B batch, L length, D channels (d_inner), N states per channel (d_state).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.ops.backend import cuda_kernels, resolve
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    z: Tensor | None = None,
+    *,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = True,
+    lengths: Tensor | None = None,
+    return_last_state: bool = False,
+    backend: str = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Scan along the second axis; differentiable in every floating-point argument.
+
+    Args:
+        u, delta, z: (B, L, D); z gates the output and may be None.
+        A: (D, N), negative in Mamba.
+        B, C: (B, L, N).
+        D: (D,), the skip.
+        delta_bias: (D,), added to delta before the softplus.
+        lengths: (B,) int64. Steps at or beyond a row's length are skipped: y is 0 there and the
+            state stays as it was.
+        return_last_state: also return the state after step `length - 1`, (B, D, N), float32 in
+            the fast kernels. Its gradient flows too, except on `cuda` where it is detached.
+
+    Raises:
+        ValueError: unknown backend, or shapes that do not belong together.
+        BackendUnavailable: the backend named is missing or does not fit the device.
+    """
+    name = resolve(backend, u.device)
+    _check_shapes(u, delta, A, B, C, D, z, delta_bias, lengths)
+    if name == "reference":
+        y, last = selective_scan_reference(
+            u, delta, A, B, C, D, z,
+            delta_bias=delta_bias, delta_softplus=delta_softplus, lengths=lengths,
+        )  # fmt: skip
+    elif name == "numba":
+        # Imported here so that a process which never scans does not load LLVM.
+        from models.ops.selective_scan_numba import selective_scan_numba
+
+        y, last = selective_scan_numba(
+            u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths, return_last_state
+        )
+    else:
+        y, last = _selective_scan_cuda(
+            u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths
+        )
+    return (y, last) if return_last_state else y
+
+
+def selective_scan_reference(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    z: Tensor | None = None,
+    *,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = True,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The definition, in plain PyTorch: returns y (B, L, D) and the last state (B, D, N)."""
+    state = u.new_zeros(u.shape[0], *A.shape)  # (B, D, N)
+    outputs = []
+    for t in range(u.shape[1]):
+        y, new_state = selective_scan_step(
+            state, u[:, t], delta[:, t], A, B[:, t], C[:, t], D, None if z is None else z[:, t],
+            delta_bias=delta_bias, delta_softplus=delta_softplus,
+        )  # fmt: skip
+        if lengths is not None:
+            alive = (t < lengths)[:, None]  # (B, 1)
+            y = torch.where(alive, y, torch.zeros_like(y))
+            new_state = torch.where(alive[:, :, None], new_state, state)
+        state = new_state
+        outputs.append(y)
+    return torch.stack(outputs, dim=1), state
+
+
+def selective_scan_step(
+    state: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    z: Tensor | None = None,
+    *,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """One event: u, delta, z (B, D); B, C (B, N); state (B, D, N). Returns y and the new state."""
+    delta = delta if delta_bias is None else delta + delta_bias
+    delta = F.softplus(delta) if delta_softplus else delta
+    decay = torch.exp(delta[:, :, None] * A)  # (B, D, N)
+    state = decay * state + (delta * u)[:, :, None] * B[:, None, :]  # (B, D, N)
+    y = (state * C[:, None, :]).sum(-1) + D * u  # (B, D)
+    return (y if z is None else y * F.silu(z)), state
+
+
+def _selective_scan_cuda(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    lengths: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """mamba_ssm's kernel, which wants (B, D, L) and float32 parameters."""
+    alive = None
+    if lengths is not None:
+        # The kernel knows no lengths. A time step of exactly 0 decays by exp(0) = 1 and adds
+        # nothing, so the state stays; the bias and softplus must therefore come before the mask.
+        alive = (torch.arange(u.shape[1], device=u.device) < lengths[:, None])[:, :, None]
+        delta = delta if delta_bias is None else delta + delta_bias
+        delta = F.softplus(delta.float()).to(u.dtype) if delta_softplus else delta
+        delta = torch.where(alive, delta, torch.zeros_like(delta))
+        delta_bias, delta_softplus = None, False
+    y, last = cuda_kernels().selective_scan_fn(
+        u.mT, delta.mT, A.float(), B.mT, C.mT, D.float(),
+        z=None if z is None else z.mT,
+        delta_bias=None if delta_bias is None else delta_bias.float(),
+        delta_softplus=delta_softplus,
+        return_last_state=True,
+    )  # fmt: skip
+    y = y.mT
+    return (y if alive is None else torch.where(alive, y, torch.zeros_like(y))), last.detach()
+
+
+def _check_shapes(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    lengths: Tensor | None,
+) -> None:
+    batch, length, channels = u.shape
+    if length == 0:
+        raise ValueError("u has length 0; at least one step is needed")
+    states = A.shape[-1]
+    wanted: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        ("delta", delta, (batch, length, channels)),
+        ("A", A, (channels, states)),
+        ("B", B, (batch, length, states)),
+        ("C", C, (batch, length, states)),
+        ("D", D, (channels,)),
+        ("z", z, (batch, length, channels)),
+        ("delta_bias", delta_bias, (channels,)),
+        ("lengths", lengths, (batch,)),
+    ]
+    for name, tensor, shape in wanted:
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; needed: {shape}")

@@ -1,0 +1,176 @@
+"""SASRec: self-attentive sequential recommendation (Kang and McAuley, ICDM 2018, arXiv 1808.09781).
+
+Official code: github.com/kang205/SASRec; the PyTorch port most people use: pmixer/SASRec.pytorch.
+
+What differs here, and why:
+- Loss: full softmax cross-entropy over the catalogue, as RecBole's SASRec with `loss_type: CE`, instead
+  of binary cross-entropy with one sampled negative. Full ranking needs it, and all four models share it.
+- Residuals as the paper writes them, x + dropout(f(norm(x))); the official code adds the normalised
+  query instead of x.
+- Padding on the right, so positions count from a history's first kept event; the official code pads on
+  the left.
+- No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has none.
+- Linear layers instead of width-1 convolutions (the same arithmetic).
+- Weights N(0, 0.02) as BERT and RecBole; the official code uses Glorot.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from models.base import NotSupported, SequentialRecommender, equal_length, init_normal
+from models.ops.attention import attention
+
+
+@dataclass(frozen=True)
+class SASRecConfig:
+    hidden_size: int = 64
+    num_layers: int = 2
+    num_heads: int = 2
+    inner_size: int = 64
+    dropout: float = 0.2
+    attn_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class SASRecState:
+    """Keys and values of the events so far, each (layers, B, H, max_len, head); `length` of it is real."""
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+
+class SASRec(SequentialRecommender):
+    """A causal transformer over item embeddings with learned positions; pre-norm."""
+
+    name: ClassVar[str] = "sasrec"
+    label: ClassVar[str] = "SASRec"
+    Config = SASRecConfig
+    reference: ClassVar[str] = "arXiv 1808.09781; github.com/kang205/SASRec"
+    config: SASRecConfig
+
+    def __init__(
+        self,
+        num_items: int,
+        max_len: int,
+        config: SASRecConfig | None = None,
+        *,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(num_items, max_len, config, backend=backend)
+        cfg = self.config
+        self.position_embedding = nn.Embedding(max_len, cfg.hidden_size)
+        self.dropout = nn.Dropout(cfg.dropout)
+        self.layers = nn.ModuleList(_Layer(cfg) for _ in range(cfg.num_layers))
+        self.norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
+        init_normal(self)
+
+    def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
+        hidden = self._embed(item_seq, start=0)  # (B, L, D)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self.norm(hidden)
+
+    def init_state(self, batch_size: int) -> SASRecState:
+        cfg, table = self.config, self.item_embedding.weight
+        head = cfg.hidden_size // cfg.num_heads
+        shape = (cfg.num_layers, batch_size, cfg.num_heads, self.max_len, head)
+        return SASRecState(table.new_zeros(shape), table.new_zeros(shape), 0)
+
+    def step(self, item: Tensor, state: SASRecState) -> tuple[Tensor, SASRecState]:
+        """As in the base class. The cache is written in place at the new position, which the given
+        state does not count as its own, so stepping that state again simply writes there again."""
+        at = state.length
+        if at >= self.max_len:
+            raise NotSupported(
+                f"SASRec's positions end at max_len={self.max_len}; drop old events and prefill again"
+            )
+        hidden = self._embed(item[:, None], start=at)  # (B, 1, D)
+        for index, layer in enumerate(self.layers):
+            hidden = layer.step(hidden, state.keys[index], state.values[index], at)
+        return self.norm(hidden)[:, 0], SASRecState(state.keys, state.values, at + 1)
+
+    def prefill(self, item_seq: Tensor, lengths: Tensor) -> SASRecState:
+        length = equal_length(lengths)
+        state = self.init_state(item_seq.shape[0])
+        hidden = self._embed(item_seq[:, :length], start=0)
+        for index, layer in enumerate(self.layers):
+            key, value = layer.keys_values(hidden)  # (B, H, L, head)
+            state.keys[index, :, :, :length] = key
+            state.values[index, :, :, :length] = value
+            hidden = layer(hidden)
+        return SASRecState(state.keys, state.values, length)
+
+    def state_tensors(self, state: SASRecState) -> list[Tensor]:
+        return [state.keys[..., : state.length, :], state.values[..., : state.length, :]]
+
+    def state_bytes(self, seq_len: int) -> int:
+        return 2 * self.config.num_layers * seq_len * self.config.hidden_size * 4
+
+    def flops(self, batch_size: int, seq_len: int) -> int:
+        cfg = self.config
+        projections = 8 * cfg.hidden_size**2 + 4 * cfg.hidden_size * cfg.inner_size
+        scores = 4 * seq_len * cfg.hidden_size  # the fused kernels skip about half of it
+        return batch_size * seq_len * cfg.num_layers * (projections + scores)
+
+    def _embed(self, item_seq: Tensor, *, start: int) -> Tensor:
+        if start + item_seq.shape[1] > self.max_len:
+            raise ValueError(f"length {start + item_seq.shape[1]} is over max_len={self.max_len}")
+        positions = torch.arange(start, start + item_seq.shape[1], device=item_seq.device)
+        items = self.item_embedding(item_seq) * math.sqrt(self.config.hidden_size)
+        embedded: Tensor = self.dropout(items + self.position_embedding(positions))
+        return embedded
+
+
+class _Layer(nn.Module):
+    """Pre-norm attention and position-wise feed-forward, each with its residual."""
+
+    def __init__(self, cfg: SASRecConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.attn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
+        self.qkv = nn.Linear(cfg.hidden_size, 3 * cfg.hidden_size)
+        self.out = nn.Linear(cfg.hidden_size, cfg.hidden_size)
+        self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
+        self.ffn_in = nn.Linear(cfg.hidden_size, cfg.inner_size)
+        self.ffn_out = nn.Linear(cfg.inner_size, cfg.hidden_size)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        query, key, value = self._heads(hidden)
+        drop = self.cfg.attn_dropout if self.training else 0.0
+        mixed = attention(query, key, value, causal=True, dropout=drop)  # (B, H, L, head)
+        return self._finish(hidden, mixed)
+
+    def step(self, hidden: Tensor, keys: Tensor, values: Tensor, at: int) -> Tensor:
+        """One position (B, 1, D) against the cache (B, H, max_len, head), whose slot `at` is written."""
+        query, key, value = self._heads(hidden)
+        keys[:, :, at], values[:, :, at] = key[:, :, 0], value[:, :, 0]
+        mixed = attention(query, keys[:, :, : at + 1], values[:, :, : at + 1])
+        return self._finish(hidden, mixed)
+
+    def keys_values(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        _, key, value = self._heads(hidden)
+        return key, value
+
+    def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        batch, length, _ = hidden.shape
+        qkv = self.qkv(self.attn_norm(hidden))  # (B, L, 3 D)
+        split = qkv.view(batch, length, 3, self.cfg.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return split[0], split[1], split[2]  # (B, H, L, head) each
+
+    def _finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        merged = mixed.transpose(1, 2).flatten(2)  # (B, L, D)
+        hidden = hidden + self.dropout(self.out(merged))
+        inner = self.dropout(torch.relu(self.ffn_in(self.ffn_norm(hidden))))  # (B, L, E)
+        finished: Tensor = hidden + self.dropout(self.ffn_out(inner))
+        return finished
+
+
+MODEL = SASRec

@@ -1,0 +1,163 @@
+"""What a record was measured under: run, data, machine, device, dtype, batch, threads, objective.
+
+Numbers taken under different conditions are never mixed silently, so each condition is a facet with a
+text: figures and tables put records in one panel only where all of their facets agree. A cell that died
+early may not know its machine or data; it takes them from its own run where that leaves no doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from measure.record import Record
+from report.labels import dataset_label, one_line
+from report.load import Run
+
+FACETS = ("run", "dataset", "machine", "commit", "device", "dtype", "batch", "threads", "objective")
+CLOZE = "cloze"
+# A cell's own settings are what is left of its config: see `settings`.
+_NAMED = {
+    "model",
+    "workload",
+    "dataset",
+    "objective",
+    "seq_len",
+    "batch_size",
+    "dtype",
+    "device",
+    "threads",
+    "backend",
+    "seed",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A record with the run it came from and the text of each facet."""
+
+    run: Run = field(repr=False)
+    record: Record = field(repr=False)
+    facets: dict[str, str]
+
+    @property
+    def model(self) -> str:
+        return str(self.record.config["model"])
+
+    @property
+    def workload(self) -> str:
+        return str(self.record.config["workload"])
+
+    @property
+    def seq_len(self) -> int:
+        return int(self.record.config["seq_len"])
+
+    @property
+    def ok(self) -> bool:
+        return self.record.status == "ok"
+
+
+def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
+    """The cells of these workloads, of all workloads where none is named."""
+    runs = list(runs)
+    found = []
+    ambiguous = _ambiguous(runs)
+    for run in runs:
+        datasets, machines = _datasets(run), _machines(run)
+        for record in run.records:
+            if workloads and record.config["workload"] not in workloads:
+                continue
+            asked = str(record.config.get("dataset", "unknown"))
+            known = dataset_label(_dataset(record) or datasets.get(asked, asked))
+            if known in ambiguous:
+                known += f" #{_sequence_hash(record) or 'unknown'}"
+            machine = _machine(record) or (machines[0] if len(machines) == 1 else "machine unknown")
+            found.append(Cell(run, record, _facets(run, record, known, machine)))
+    return found
+
+
+def settings(record: Record) -> dict[str, str]:
+    """The workload's own settings and the kernel asked for, as texts."""
+    own = {name: value for name, value in record.config.items() if name not in _NAMED}
+    own["kernel"] = record.config.get("backend")
+    return {name: one_line(str(value), 24) for name, value in own.items() if value is not None}
+
+
+def machine_text(machine: dict[str, Any]) -> str:
+    """ "EPYC 9V74, 2 cores, NVIDIA H100", as far as it is known."""
+    if not machine:
+        return ""
+    gpus = machine.get("gpus")
+    names = [str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)] if gpus else []
+    kinds = [f"{names.count(name)}x {name}" for name in dict.fromkeys(names)]
+    cores = machine.get("physical_cores")
+    processor = str(machine.get("cpu_model") or "unknown processor")
+    parts = [processor, f"{cores} core{'' if cores == 1 else 's'}" if cores else "", *kinds]
+    return one_line(", ".join(part for part in parts if part), 90)
+
+
+def _facets(run: Run, record: Record, dataset: str, machine: str) -> dict[str, str]:
+    config = record.config
+    batch, threads = config.get("batch_size"), config.get("threads")
+    return {
+        "run": run.label,
+        "dataset": dataset,
+        "machine": machine,
+        "commit": f"commit {_commit(run, record)}",
+        "device": one_line(str(config.get("device") or "cpu"), 16),
+        "dtype": one_line(str(config.get("dtype") or "dtype unknown"), 16),
+        "batch": f"batch {one_line(str(batch), 12)}" if batch is not None else "batch unknown",
+        "threads": _threads(threads),
+        "objective": one_line(str(config.get("objective") or "none"), 16),
+    }
+
+
+def _threads(threads: Any) -> str:
+    if threads is None:
+        return "threads unknown"
+    return "1 thread" if threads == 1 else f"{one_line(str(threads), 12)} threads"
+
+
+def _commit(run: Run, record: Record) -> str:
+    return one_line(str(record.machine.get("commit") or run.commit), 12)
+
+
+def _dataset(record: Record) -> str | None:
+    name = record.resolved.get("dataset") or record.data.get("name")
+    return str(name) if name else None
+
+
+def _datasets(run: Run) -> dict[str, str]:
+    """What each data set asked for became in this run, where it became one thing only."""
+    became: dict[str, set[str]] = {}
+    for record in run.records:
+        name = _dataset(record)
+        if name:
+            became.setdefault(str(record.config.get("dataset")), set()).add(name)
+    return {asked: names.pop() for asked, names in became.items() if len(names) == 1}
+
+
+def _ambiguous(runs: list[Run]) -> set[str]:
+    """Names under which more than one set of sequences was used at the same L."""
+    seen: dict[tuple[str, int], set[str]] = {}
+    for record in (record for run in runs for record in run.records):
+        name, sequence_hash = _dataset(record), _sequence_hash(record)
+        if name and sequence_hash:
+            key = (dataset_label(name), int(record.config["seq_len"]))
+            seen.setdefault(key, set()).add(sequence_hash)
+    return {name for (name, _), hashes in seen.items() if len(hashes) > 1}
+
+
+def _sequence_hash(record: Record) -> str:
+    return one_line(str(record.data.get("sequence_hash") or "")[:8], 8)
+
+
+def _machine(record: Record) -> str:
+    text = machine_text(record.machine)
+    fingerprint = str(record.machine.get("fingerprint") or "")
+    return f"{text} [{one_line(fingerprint[-12:], 12)}]" if text and fingerprint else text
+
+
+def _machines(run: Run) -> list[str]:
+    return sorted({text for record in run.records if (text := _machine(record))})

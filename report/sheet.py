@@ -1,0 +1,198 @@
+"""One figure's paper: title and legend above the panels, notes and footer below, nothing on top of data.
+
+Heights are counted in inches before anything is drawn, so the figure grows with its notes and panels
+instead of squeezing them. Panels stand under each other up to three, which reads well on a phone; more
+stand in two columns.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from report.labels import Unit, tick
+from report.palette import NOTE_SIZE, TEXT_SIZE, look
+from report.series import Line, Panel
+
+Handle = Line2D | Patch
+WIDTH = 6.6
+PANEL_HEIGHT = 3.5
+TITLE_INCHES = 0.36
+LEGEND_INCHES = 0.25
+NOTE_INCHES = NOTE_SIZE * 1.32 / 72
+MARGIN = 0.12
+# A character of DejaVu Sans is about 0.56 em wide in running text.
+_EM_SHARE = 0.56
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure and its panels' axes, in reading order."""
+
+    figure: Figure
+    axes: list[Axes]
+
+
+def sheet(
+    title: str,
+    panel_titles: Sequence[str],
+    *,
+    handles: Sequence[Handle],
+    notes: Sequence[str],
+    footer: Sequence[str],
+    columns: int | None = None,
+    panel_height: float = PANEL_HEIGHT,
+    share_x: bool = False,
+) -> Sheet:
+    """An empty figure with one pair of axes per panel title."""
+    count = len(panel_titles)
+    columns = columns or (1 if count <= 3 else 2)
+    rows = math.ceil(count / columns)
+    width = WIDTH if columns == 1 else WIDTH * 1.3
+    heading = wrap(title, width, TEXT_SIZE + 1)
+    small = [part for text in [*notes, *footer] for part in wrap(text, width, NOTE_SIZE)]
+    legend_columns = _legend_columns(handles, width)
+    legend_rows = math.ceil(len(handles) / legend_columns)
+    top = MARGIN + TITLE_INCHES * len(heading) + LEGEND_INCHES * legend_rows
+    bottom = MARGIN + NOTE_INCHES * len(small) + 0.08
+    height = top + bottom + rows * panel_height
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine(
+        "constrained",
+        rect=(0.01, bottom / height, 0.97, 1 - (top + bottom) / height),
+        h_pad=0.06,
+        hspace=0.04,
+    )
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=share_x)
+    axes = list(grid.flat)
+    for spare in axes[count:]:
+        spare.remove()
+    for ax, panel_title in zip(axes, panel_titles, strict=False):
+        ax.set_title("\n".join(wrap(panel_title, width / columns - 0.8, TEXT_SIZE)))
+        ax.tick_params(labelleft=True, labelbottom=True)
+    left = MARGIN / width
+    figure.text(
+        left,
+        1 - MARGIN / height,
+        "\n".join(heading),
+        va="top",
+        fontsize=TEXT_SIZE + 1,
+        fontweight="bold",
+    )
+    if handles:
+        figure.legend(
+            handles=list(handles),
+            loc="upper left",
+            ncols=legend_columns,
+            bbox_to_anchor=(0.0, 1 - (MARGIN + TITLE_INCHES * len(heading) - 0.1) / height),
+            borderaxespad=0.0,
+            columnspacing=1.4,
+        )
+    figure.text(
+        left,
+        MARGIN / height,
+        "\n".join(small),
+        va="bottom",
+        fontsize=NOTE_SIZE,
+        linespacing=1.25,
+        color="#333333",
+    )
+    return Sheet(figure, axes[:count])
+
+
+def wrap(text: str, width: float, size: float) -> list[str]:
+    """The text in lines that fit `width` inches at `size` points."""
+    characters = max(12, int((width - 2 * MARGIN) * 72 / (size * _EM_SHARE)))
+    return textwrap.wrap(text, characters) or [""]
+
+
+def _legend_columns(handles: Sequence[Handle], width: float) -> int:
+    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    inches = longest * 10.5 * 0.6 / 72 + 0.85
+    return max(1, min(len(handles), 4, int(width / inches)))
+
+
+def model_handles(found: Sequence[Panel], *, lines: bool = True) -> list[Handle]:
+    """One legend entry per line label, over all panels."""
+    handles: dict[str, Handle] = {}
+    for panel in found:
+        for line in panel.lines:
+            handles.setdefault(line.label, _handle(line, lines=lines))
+    return list(handles.values())
+
+
+def _handle(line: Line, *, lines: bool) -> Line2D:
+    style = look(line.model)
+    return Line2D(
+        [],
+        [],
+        color=style.color,
+        marker=style.marker,
+        linestyle=style.linestyle if lines else "none",
+        label=line.label,
+    )
+
+
+def style_handle(label: str, linestyle: str, marker: str = "") -> Line2D:
+    """A grey legend entry that explains a line style or a marker."""
+    return Line2D([], [], color="#555555", linestyle=linestyle, marker=marker, label=label)
+
+
+def length_axis(ax: Axes, found: Sequence[int]) -> None:
+    """A logarithmic axis of L with the measured lengths as plain numbers."""
+    ax.set_xscale("log")
+    low, high = min(found), max(found)
+    pad = max((high / low) ** 0.07, 1.15 if high > low else 1.8)
+    ax.set_xlim(low / pad, high * pad)
+    ax.set_xticks(list(found), [str(length) for length in found])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel("history length L (events)")
+    total = math.log(high / low * pad * pad)
+    steps = [math.log(b / a) / total for a, b in zip(found, found[1:], strict=False)]
+    if steps and min(steps) < 0.09:
+        ax.tick_params(axis="x", rotation=90 if min(steps) < 0.045 else 45)
+
+
+def value_axis(ax: Axes, values: Sequence[float], *, label: str, unit: Unit, rows: int) -> None:
+    """A logarithmic axis with plain numbers, and room above the data for `rows` rows of crosses."""
+    ax.set_yscale("log")
+    low, high = min(values) / unit.size, max(values) / unit.size
+    low, high = low / 1.25, high * 1.25
+    if high / low < 5:
+        middle, half = math.sqrt(low * high), math.sqrt(5)
+        low, high = middle / half, middle * half
+    low, high = low, high * (high / low) ** (_free(rows) / (1 - _free(rows)))
+    ax.set_ylim(low, high)
+    ticks = plain_ticks(low, high)
+    ax.set_yticks(ticks, [tick(value) for value in ticks])
+    ax.set_yticks([], minor=True)
+    ax.set_ylabel(f"{label} ({unit.name})")
+
+
+def linear_room(low: float, high: float, rows: int) -> tuple[float, float]:
+    """Limits of a linear axis with the same room above the data."""
+    span = (high - low) or abs(high) or 1.0
+    low, high = low - 0.06 * span, high + 0.08 * span
+    return low, high + (high - low) * _free(rows) / (1 - _free(rows))
+
+
+def plain_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5 in each decade, only its first where there are many decades."""
+    steps = (1.0,) if high / low > 3e3 else (1.0, 2.0, 5.0)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
+    return [value for value in ticks if low <= value <= high]
+
+
+ROW_SHARE = 0.055
+
+
+def _free(rows: int) -> float:
+    return min(0.5, ROW_SHARE * rows + 0.02) if rows else 0.0

@@ -1,0 +1,65 @@
+"""Full ranking of all held-out items: every user of a split, all items, no sampled negatives, seen kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from data.batches import eval_batches
+from models.base import SequentialRecommender
+from workloads.checks import check_kernels
+from workloads.setting import Setting
+
+Rank = Callable[[Tensor, Tensor], Tensor]
+
+
+class RankAll:
+    """`run()` ranks the whole split; `rank` turns scores (B, V) and targets (B,) into ranks (B,)."""
+
+    def __init__(
+        self, setting: Setting, rank: Rank, *, part: Literal["valid", "test"] = "test"
+    ) -> None:
+        self.setting, self.rank = setting, rank
+        self.batches = eval_batches(
+            setting.interactions,
+            part=part,
+            seq_len=setting.seq_len,
+            batch_size=setting.batch_size,
+        )
+
+    def prepare(self) -> None:
+        self._weights()
+        check_kernels(self.model)
+
+    def run(self) -> Tensor:
+        return self.ranks_of(self.model)
+
+    @torch.inference_mode()
+    def ranks_of(self, model: SequentialRecommender) -> Tensor:
+        """Ranks (U,) of the held-out items of all users, float32, on the CPU."""
+        training = model.training
+        model.eval()
+        ranks = []
+        for batch in self.batches:
+            batch = batch.to(self.setting.device)
+            with self.setting.autocast():
+                scores = model.score(batch.item_seq, batch.lengths)
+            ranks.append(self.rank(scores.float(), batch.targets).cpu())
+        model.train(training)
+        return torch.cat(ranks)
+
+    def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "weights", self._weights
+        yield "forward", self._rank
+
+    def _weights(self) -> None:
+        self.model = self.setting.make_model().eval()
+
+    def _rank(self) -> None:
+        self.run()
+
+
+WORKLOAD = RankAll

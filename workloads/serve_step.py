@@ -1,0 +1,76 @@
+"""Serving a user's next event from kept state: step, score, top 10, without reading the history again.
+
+The state is that of a history of seq_len - 1 events; each request adds event number seq_len to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from workloads.checks import check_kernels, check_step
+from workloads.recommend import TOP_K
+from workloads.requests import Requests
+from workloads.setting import Setting
+
+
+class ServeStep:
+    """`request(i)` takes one more event for each of `batch_size` users and recommends."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.requests = Requests(
+            setting.interactions,
+            seq_len=max(1, setting.seq_len - 1),
+            batch_size=setting.batch_size,
+            seed=setting.seed,
+        )
+
+    def prepare(self) -> None:
+        self._weights()
+        check_kernels(self.model)
+        check_step(self.model)
+        self._state()
+
+    @torch.inference_mode()
+    def request(self, index: int) -> torch.Tensor:
+        event = self.requests.events(index).to(self.setting.device)
+        with self.setting.autocast():
+            hidden, _ = self.model.step(event, self.state)
+            ids, _ = self.model.top_k(self.model.score_hidden(hidden), TOP_K)
+        return ids.cpu()
+
+    def flops(self) -> int:
+        """Of one request: one position's share of a full pass."""
+        users, length = self.setting.batch_size, self.setting.seq_len
+        return self.model.flops(users, length) // length + self.model.output_flops(users)
+
+    def state_bytes(self) -> int:
+        """Of one user, counted on the real state."""
+        tensors = self.model.state_tensors(self.state)
+        return sum(t.numel() * t.element_size() for t in tensors) // self.setting.batch_size
+
+    def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "weights", self._weights
+        yield "state", self._state
+        yield "forward", self._request
+
+    def _weights(self) -> None:
+        self.model = self.setting.make_model().eval()
+
+    @torch.inference_mode()
+    def _state(self) -> None:
+        length = self.setting.seq_len - 1
+        if length == 0:
+            self.state = self.model.init_state(self.setting.batch_size)
+            return
+        histories = self.requests.histories(0).to(self.setting.device)
+        lengths = torch.full((self.setting.batch_size,), length, device=self.setting.device)
+        self.state = self.model.prefill(histories, lengths)
+
+    def _request(self) -> None:
+        self.request(0)
+
+
+WORKLOAD = ServeStep

@@ -1,0 +1,62 @@
+"""A setting: which model works on which data, under which protocol. Every workload starts from one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+import models
+from data.interactions import Interactions
+from models.base import SequentialRecommender
+from models.ops.backend import resolve
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One model on one dataset.
+
+    Args:
+        seq_len: padded length L of batches and capacity of the model, in events.
+        dtype: float32, or autocast to bfloat16 or float16 with float32 weights.
+        options: fields of the model's Config that differ from its defaults.
+    """
+
+    model: str
+    interactions: Interactions
+    objective: str
+    seq_len: int
+    batch_size: int
+    device: str = "cpu"
+    dtype: str = "float32"
+    backend: str = "auto"
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_model(self) -> SequentialRecommender:
+        """The model, its weights drawn from the seed, on the device."""
+        model_class = models.get(self.model)
+        torch.manual_seed(self.seed)
+        config = model_class.Config(**self.options)
+        model = model_class(
+            self.interactions.num_items, self.seq_len, config, backend=self.resolved_backend()
+        )
+        return model.to(self.device)
+
+    def resolved_backend(self) -> str:
+        """The kernel backend's name; "torch" for models without a choice."""
+        backends = models.get(self.model).backends
+        if backends == ("torch",):
+            return "torch"
+        return resolve(self.backend, self.device)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The context in which the model computes; does nothing for float32."""
+        if self.dtype == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=DTYPES[self.dtype])
