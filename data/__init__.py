@@ -80,7 +80,8 @@ def _load_auto(request: Request) -> Interactions:
         return _dataset("ml_100k").load("ml_100k", request)
     except DownloadError as error:
         stand_in = _dataset("synthetic").load("synthetic", request)
-        source = f"synthetic stands in for ml_100k: {error}; {stand_in.source}"
+        # The error begins with the name: "ml_100k: <reason>".
+        source = f"synthetic stands in for {error}; {stand_in.source}"
         return replace(stand_in, source=source)
 
 

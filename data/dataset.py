@@ -64,14 +64,14 @@ class PublishedLog:
         return from_log(log, name=name, source=source, min_count=request.min_count)
 
     def _locate(self, name: str, request: Request) -> tuple[Path, str]:
-        from data.download import DownloadError, fetch
-
         if request.data_dir is not None:
             if not request.data_dir.is_dir():
                 raise DataError(f"--data-dir {request.data_dir}: no such folder")
             for local in self.local_files:
                 if (request.data_dir / local).is_file():
                     return request.data_dir / local, f"file {local} in --data-dir"
+        from data.download import DownloadError, fetch  # requests is not loaded for a local file
+
         try:
             fetched = fetch(
                 self.url,

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def _digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def _within(seconds: float, work: Any, url: str) -> None:
+def _within(seconds: float, work: Callable[[], None], url: str) -> None:
     # A thread, because nothing else bounds a name look-up. It ends itself at the same deadline.
     outcome: list[BaseException | None] = []
 
@@ -156,13 +157,13 @@ class _Downloader:
         return self.part.with_name(self.part.name + ".tag")
 
     def _attempts(self, url: str) -> None:
-        fruitless = 0
+        fruitless, most = 0, self._size()
         while True:
-            before = self._size()
             try:
                 return self._attempt(url)
             except OSError as error:  # that of the disk, or of requests, whose errors are OSErrors
-                fruitless = 0 if self._size() > before else fruitless + 1
+                fruitless = 0 if self._size() > most else fruitless + 1
+                most = max(most, self._size())
                 if fruitless >= self.max_fruitless or self._is_late() or _is_final(error):
                     raise DownloadError(f"{url}: {_reason(error)}") from error
                 time.sleep(min(2.0, 0.5 * fruitless))
@@ -188,10 +189,10 @@ class _Downloader:
             # 206 is the rest of our version; 200 is the whole file, from a server that cannot
             # continue or whose file has changed since.
             have = have if answer.status_code == requests.codes.partial_content else 0
-            self._tag.write_text(_version(answer), "utf-8")
             length = answer.headers.get("Content-Length")
             total = have + int(length) if length else None
             with self.part.open("ab" if have else "wb") as file:
+                self._tag.write_text(_version(answer), "utf-8")
                 for chunk in answer.iter_content(_CHUNK_BYTES):
                     file.write(chunk)
                     have += len(chunk)
@@ -205,11 +206,9 @@ class _Downloader:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def _left(self, seconds: float) -> float:
-        return (
-            seconds
-            if self.deadline is None
-            else max(0.1, min(seconds, self.deadline - time.monotonic()))
-        )
+        if self.deadline is None:
+            return seconds
+        return max(0.1, min(seconds, self.deadline - time.monotonic()))
 
     def _is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -222,7 +221,9 @@ def _version(answer: requests.Response) -> str:
 
 
 def _is_final(error: Exception) -> bool:
-    """A refusal of the request itself, which no repetition changes."""
+    """Nobody there, or a refusal of the request itself: no repetition changes that."""
+    if _reason(error) == "connection refused":
+        return True
     answer = error.response if isinstance(error, requests.HTTPError) else None
     return answer is not None and answer.status_code < 500
 

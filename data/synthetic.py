@@ -79,7 +79,7 @@ class Synthetic:
 
     def _walk(self, lengths: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int32]:
         """(events,) popularity ranks, 0 the most popular, of users laid end to end."""
-        num_groups = max(2, min(50, self.num_items // 20))
+        num_groups = max(2, min(50, self.num_items // 50))
         group_size = self.num_items // num_groups
         total = int(lengths.sum())
         user = np.repeat(np.arange(len(lengths)), lengths)
@@ -108,7 +108,7 @@ def _run_groups(
     users: NDArray[np.int64], num_users: int, num_groups: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """(runs,) group of each run: near the last one, or back to a favourite of the user."""
-    favourites = rng.integers(0, num_groups, (num_users, 3))
+    favourites = _draw(_zipf_shares(num_groups), 3 * num_users, rng).reshape(num_users, 3)
     returns = rng.random(len(users)) < _RETURN
     returns[np.flatnonzero(np.diff(users, prepend=-1))] = True  # also the first run of each user
     moves = rng.integers(0, 2, len(users))  # stay, or go to the next group
@@ -156,6 +156,8 @@ def _parse(name: str) -> Synthetic:
             least = ", ".join(f"{letter} {value}" for letter, value in _MINIMUM.items())
             raise DataError(f"data set {name!r}: {part!r} does not fit {_FORM}, at least {least}")
         values[match[1]] = int(match[2])
+    if {"n", "x"} <= values.keys():
+        raise DataError(f"data set {name!r}: 'n' with 'x' does not fit {_FORM}")
     return Synthetic(**{_FIELDS[letter]: value for letter, value in values.items()})
 
 

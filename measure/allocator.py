@@ -24,7 +24,7 @@ _PRELOADED = ("jemalloc", "tcmalloc", "mimalloc")
 
 
 def keep_memory_environment() -> dict[str, str]:
-    """Variables for a worker's environment with which glibc keeps freed memory; others ignore them."""
+    """Variables of a worker's environment that make glibc keep freed memory; others ignore them."""
     return dict(_KEEP)
 
 

@@ -2,9 +2,9 @@
 
 Linux keeps the mark (VmHWM) and lets a process reset its own by writing 5 to /proc/self/clear_refs
 (proc_pid_clear_refs(5)). macOS and Windows keep one that cannot be reset: it is exact when it rises
-and hides anything lower. Elsewhere samples are taken each 10 ms, which can only miss peaks. ru_maxrss
-is not used on Linux: a child inherits the figure of the process that started it. The kernel counts
-pages per processor in batches, so with many cores a reading can be off by some MiB.
+and hides anything lower. Elsewhere samples are taken each 10 ms, which can only miss peaks.
+ru_maxrss is not used on Linux: a child inherits the figure of the process that started it. The
+kernel counts pages per processor in batches, so with many cores a reading can be off by some MiB.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where a number was taken: the machine, its software, and a fingerprint of what makes times comparable.
+"""Where a number was taken: the machine, its software, and a fingerprint of the two.
 
-Hard keys decide: times, energy and physical memory are compared only between equal fingerprints. Soft
-keys (kernel, governor, driver, ...) are recorded and only warned about. torch is not imported for
-any of it. The commit that was measured can be asked for here as well.
+Hard keys decide: times, energy and physical memory are compared only between equal fingerprints.
+Soft keys (kernel, governor, driver, ...) are recorded and only warned about. torch is not imported
+for any of it. The commit that was measured can be asked for here as well.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ def _load_average() -> list[float] | None:
 def _steal_percent() -> float | None:
     """Since the machine started; contention() gives it for a block."""
     times = psutil.cpu_times()
-    total = sum(times)
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    total = sum(times) - guests  # Linux counts guests inside user and nice already
     return 100 * times.steal / total if hasattr(times, "steal") and total else None
 
 

@@ -6,7 +6,8 @@
     memory.metrics()  # memory_baseline, memory_forward, memory_peak
 
 A phase is charged with the bytes by which it raised the highest mark so far, so the phases add up
-to memory_peak exactly. For a fresh process and outside timed blocks: a phase starts by emptying
+to memory_peak exactly. Make it in a fresh process after the imports and one warm-up operation, for
+what is resident then is the baseline; and keep it out of timed blocks: a phase starts by emptying
 caches.
 """
 

@@ -1,9 +1,9 @@
 """Ranks of the next item among all items, and HR, NDCG and MRR at k.
 
 One target per user (leave-one-out), full ranking over every item, items already seen not filtered
-out. Ties share the middle of their places, rank = 1 + #(score > target) + 0.5 * #(ties with others),
-so a model that gives every item one score lands in the middle and not on top. The sampled metrics
-of some papers are not comparable with these (Krichene and Rendle, KDD 2020).
+out. Ties share the middle of their places: rank = 1 + #(score > target) + 0.5 * #(other ties), so a
+model that gives every item one score lands in the middle and not on top. The sampled metrics of
+some papers are not comparable with these (Krichene and Rendle, KDD 2020).
 """
 
 from __future__ import annotations

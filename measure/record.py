@@ -1,9 +1,9 @@
-"""What one cell gave: its status, its metrics with unit, direction, kind and method, and where it ran.
+"""What one cell gave: its status, its metrics with unit, kind and method, and where it ran.
 
-This is the one file that every part of the project agrees on: workers write records, the journal keeps
-them, report/ reads them (and imports nothing else of ours). JSON only; `null` with a reason where
-something was not measured, never 0 or NaN; unknown fields are kept out of the way, an unknown major
-schema version is refused.
+This is the one file that every part of the project agrees on: workers write records, the journal
+keeps them, report/ reads them (and imports nothing else of ours). JSON only; `null` with a reason
+where something was not measured, never 0 or NaN; unknown fields are ignored, an unknown major schema
+version is refused.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Record:
     Args:
         cell_id: readable, such as "mamba4rec-ml_1m-train_epoch-all-L200-B128-f32-cpu2-auto-s0".
         key: sha256-16 of the canonical config; two records of one key measured the same thing.
-        config: the cell as asked for: model, workload, dataset, objective, seq_len, batch_size, dtype,
-            device, threads, backend, seed and the workload's own settings.
+        config: the cell as asked for: model, workload, dataset, objective, seq_len, batch_size,
+            dtype, device, threads, backend, seed and the workload's own settings.
         resolved: what `auto` became: backend, dataset, dataset_reason, attention, allocator, ...
         metrics: name -> Metric.
         samples: name -> raw numbers in SI units, in the order taken (short arrays only).

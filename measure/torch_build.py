@@ -1,8 +1,8 @@
 """Which torch is installed, with which CUDA and which BLAS, without importing it.
 
 Importing torch costs a second and some 200 MB, which a report on a laptop should not pay. The build
-is read from torch/version.py and the BLAS from the libraries that lie beside torch, so the answer is
-the same before and after an import.
+is read from torch/version.py and the BLAS from the libraries that lie beside torch, so the answer
+is the same before and after an import.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def torch_build() -> dict[str, str | None]:
-    """torch ("2.13.0+cpu"), torch_build ("cpu", "cu128", "rocm6.2"), cuda ("12.8"); None without."""
+    """torch ("2.13.0+cpu"), torch_build ("cpu", "cu128", "rocm6.2") and cuda ("12.8"), or None."""
     folder = _torch_folder()
     if folder is None:
         return {"torch": None, "torch_build": None, "cuda": None}

@@ -1,7 +1,8 @@
-"""Sequential recommenders, one file each: `models.get("sasrec")` imports models/sasrec.py and takes its MODEL.
+"""Sequential recommenders, one file each: `models.get("sasrec")` imports models/sasrec.py and takes
+its MODEL.
 
-The file name is the registry; imports are lazy, so that an optional kernel of one model never enters
-the memory baseline of another.
+The file name is the registry; imports are lazy, so that an optional kernel of one model never
+enters the memory baseline of another.
 """
 
 from __future__ import annotations

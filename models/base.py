@@ -1,9 +1,9 @@
 """What every model here has in common: the contract that workloads, tests and reports rely on.
 
 Shape legend, used in the comments of all model files: B batch, L padded length, D hidden_size,
-V num_items + 1 (column 0 is padding), H heads, N d_state, E d_inner (or a feed-forward width), K top-k.
-`item_seq` (B, L) int64 holds ids 1..num_items with 0 as padding on the right; `lengths` (B,) the real
-lengths, at least 1.
+V num_items + 1 (column 0 is padding), H heads, N d_state, E d_inner (or a feed-forward width), K
+top-k. `item_seq` (B, L) int64 holds ids 1..num_items with 0 as padding on the right; `lengths` (B,)
+the real lengths, at least 1.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class SequentialRecommender(nn.Module):
         )
 
     def recommend(self, item_seq: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k best next items: ids (B, K) and scores (B, K), best first; seen items are not removed."""
+        """The k best next items: ids (B, K) and scores (B, K), best first; seen items are not
+        removed.
+        """
         return self.top_k(self.score(item_seq, lengths), k)
 
     def top_k(self, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -153,7 +155,9 @@ class SequentialRecommender(nn.Module):
     # -- cost, analytic ------------------------------------------------------------------------
 
     def flops(self, batch_size: int, seq_len: int) -> int:
-        """Floating-point operations (multiply-add = 2) of `encode` on a padded batch; no output layer."""
+        """Floating-point operations (multiply-add = 2) of `encode` on a padded batch; no output
+        layer.
+        """
         raise NotImplementedError  # each subclass has its own
 
     def output_flops(self, positions: int) -> int:
@@ -181,7 +185,7 @@ def gather_last(hidden: Tensor, lengths: Tensor) -> Tensor:
 
 
 def equal_length(lengths: Tensor) -> int:
-    """The one length that all rows share; NotSupported where they differ (states move in lockstep)."""
+    """The one length that all rows share; NotSupported where they differ."""
     first = int(lengths[0])
     if bool((lengths != first).any()):
         raise NotSupported("prefill takes rows of one length; group users by length")

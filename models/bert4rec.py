@@ -1,15 +1,18 @@
-"""BERT4Rec: a bidirectional encoder trained by the cloze task (Sun et al., CIKM 2019, arXiv 1904.06690).
+"""BERT4Rec: a bidirectional encoder trained by the cloze task (Sun et al., CIKM 2019, arXiv
+1904.06690).
 
-Official code: github.com/FeiSun/BERT4Rec. Hidden items are replaced by a mask token (id num_items + 1)
-and predicted from both sides; to recommend, a mask is appended to the history.
+Official code: github.com/FeiSun/BERT4Rec. Hidden items are replaced by a mask token (id num_items +
+1) and predicted from both sides; to recommend, a mask is appended to the history.
 
 What differs here, and why:
 - Hidden size, layers and heads are those that all baselines share (64, 2, 2).
-- Masks are drawn anew in each epoch; the official code draws ten fixed copies of the data beforehand.
-- No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has none.
+- Masks are drawn anew in each epoch; the official code draws ten fixed copies of the data
+  beforehand.
+- No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has
+  none.
 - Weights N(0, 0.02), not truncated at two deviations.
-- Objective `last` (a mask appended to every prefix, and only it predicted) is offered beside `cloze`, so
-  that samples per second can be compared with libraries that train on prefixes.
+- Objective `last` (a mask appended to every prefix, and only it predicted) is offered beside
+  `cloze`, so that samples per second can be compared with libraries that train on prefixes.
 """
 
 from __future__ import annotations
@@ -81,7 +84,9 @@ class BERT4Rec(SequentialRecommender):
         return hidden
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if needed."""
+        """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if
+        needed.
+        """
         item_seq, lengths = self.append_mask(item_seq, lengths)
         return gather_last(self.encode(item_seq, lengths), lengths)
 

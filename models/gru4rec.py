@@ -5,8 +5,8 @@ Official code: github.com/hidasib/GRU4Rec_PyTorch_Official.
 
 What differs here, and why:
 - This is the form in which the field compares it (Tan et al., arXiv 1606.08117; RecBole's GRU4Rec):
-  histories of users instead of session-parallel batches, item embeddings in and tied item weights out,
-  full softmax cross-entropy instead of ranking losses with sampled negatives.
+  histories of users instead of session-parallel batches, item embeddings in and tied item weights
+  out, full softmax cross-entropy instead of ranking losses with sampled negatives.
 - One layer of width 128 (`gru_size`) between embeddings of 64, as RecBole's default.
 - The recurrence has both of PyTorch's bias vectors; RecBole's has none.
 """

@@ -1,18 +1,20 @@
 """Mamba4Rec: a selective state space model over item embeddings (Liu et al., arXiv 2403.03900).
 
-Official code: github.com/chengkai-liu/Mamba4Rec; the block is Mamba's (Gu and Dao, arXiv 2312.00752,
-github.com/state-spaces/mamba). Parameter names are those of both, so that official weights load.
+Official code: github.com/chengkai-liu/Mamba4Rec; the block is Mamba's (Gu and Dao, arXiv
+2312.00752, github.com/state-spaces/mamba). Parameter names are those of both, so that official
+weights load.
 
 Glossary of the block: D d_model (our hidden_size), E d_inner = expand * D, N d_state, K d_conv,
 R dt_rank; delta the step size, A the decay, B and C what enters and leaves the state, z the gate.
 
-As in the official code: no position embedding; dropout before the first LayerNorm, eps 1e-12; with one
-layer there is no residual around Mamba; padding on the right; and its final `apply(init)` also rewrites
-the linear layers inside the Mamba block (weights N(0, 0.02), biases 0), so that the step size starts at
-softplus(0) = 0.69. `init="mamba"` keeps Mamba's own initialisation there (steps of 0.001 to 0.1).
+As in the official code: no position embedding; dropout before the first LayerNorm, eps 1e-12; with
+one layer there is no residual around Mamba; padding on the right; and its final `apply(init)` also
+rewrites the linear layers inside the Mamba block (weights N(0, 0.02), biases 0), so that the step
+size starts at softplus(0) = 0.69. `init="mamba"` keeps Mamba's own initialisation there (steps of
+0.001 to 0.1).
 
-What differs here: dropout 0.2 is the paper's for MovieLens; set 0.4 for the sparse Amazon sets. Weights
-of `init="official"` are drawn in another order than there, so a seed gives other numbers.
+What differs here: dropout 0.2 is the paper's for MovieLens; set 0.4 for the sparse Amazon sets.
+Weights of `init="official"` are drawn in another order than there, so a seed gives other numbers.
 """
 
 from __future__ import annotations
@@ -141,9 +143,7 @@ class _MambaLayer(nn.Module):
         mixed, state = self.mamba.step(hidden, state)
         return self._finish(hidden, mixed), state
 
-    def prefill(
-        self, hidden: Tensor, lengths: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def prefill(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         mixed, state = self.mamba.prefill(hidden, lengths)
         return self._finish(hidden, mixed), state
 
@@ -169,7 +169,9 @@ class _FeedForward(nn.Module):
 
 
 class Mamba(nn.Module):
-    """The Mamba-1 block with mamba_ssm's parameter names; forward, step and prefill share its weights."""
+    """The Mamba-1 block with mamba_ssm's parameter names; forward, step and prefill share its
+    weights.
+    """
 
     def __init__(self, cfg: Mamba4RecConfig, backend: str) -> None:
         super().__init__()
@@ -195,9 +197,7 @@ class Mamba(nn.Module):
         out: Tensor = self.out_proj(y)
         return out
 
-    def prefill(
-        self, hidden: Tensor, lengths: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def prefill(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The full pass (B, L, D) and the state after it; all rows as long as the tensor."""
         x, z = self.in_proj(hidden).chunk(2, dim=-1)
         y, scan_state = self._scan(x, z, lengths, return_last_state=True)
@@ -260,7 +260,9 @@ class Mamba(nn.Module):
         return F.linear(low_rank, self.dt_proj.weight), B, C
 
     def _init_step_size(self, smallest: float = 0.001, largest: float = 0.1) -> None:
-        """Mamba's own start: steps log-uniform in [smallest, largest], through the inverse softplus."""
+        """Mamba's own start: steps log-uniform in [smallest, largest], through the inverse
+        softplus.
+        """
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
         low, high = math.log(smallest), math.log(largest)
         steps = torch.exp(torch.rand(self.d_inner) * (high - low) + low)

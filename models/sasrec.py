@@ -3,13 +3,15 @@
 Official code: github.com/kang205/SASRec; the PyTorch port most people use: pmixer/SASRec.pytorch.
 
 What differs here, and why:
-- Loss: full softmax cross-entropy over the catalogue, as RecBole's SASRec with `loss_type: CE`, instead
-  of binary cross-entropy with one sampled negative. Full ranking needs it, and all four models share it.
+- Loss: full softmax cross-entropy over the catalogue, as RecBole's SASRec with `loss_type: CE`,
+  instead of binary cross-entropy with one sampled negative. Full ranking needs it, and all four
+  models share it.
 - Residuals as the paper writes them, x + dropout(f(norm(x))); the official code adds the normalised
   query instead of x.
-- Padding on the right, so positions count from a history's first kept event; the official code pads on
-  the left.
-- No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has none.
+- Padding on the right, so positions count from a history's first kept event; the official code pads
+  on the left.
+- No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has
+  none.
 - Linear layers instead of width-1 convolutions (the same arithmetic).
 - Weights N(0, 0.02) as BERT and RecBole; the official code uses Glorot.
 """
@@ -39,7 +41,9 @@ class SASRecConfig:
 
 @dataclass(frozen=True)
 class SASRecState:
-    """Keys and values of the events so far, each (layers, B, H, max_len, head); `length` of it is real."""
+    """Keys and values of the events so far, each (layers, B, H, max_len, head); `length` of it is
+    real.
+    """
 
     keys: Tensor
     values: Tensor
@@ -89,7 +93,7 @@ class SASRec(SequentialRecommender):
         at = state.length
         if at >= self.max_len:
             raise NotSupported(
-                f"SASRec's positions end at max_len={self.max_len}; drop old events and prefill again"
+                f"SASRec's positions end at max_len={self.max_len}; drop old events, then prefill"
             )
         hidden = self._embed(item[:, None], start=at)  # (B, 1, D)
         for index, layer in enumerate(self.layers):
@@ -149,7 +153,9 @@ class _Layer(nn.Module):
         return self._finish(hidden, mixed)
 
     def step(self, hidden: Tensor, keys: Tensor, values: Tensor, at: int) -> Tensor:
-        """One position (B, 1, D) against the cache (B, H, max_len, head), whose slot `at` is written."""
+        """One position (B, 1, D) against the cache (B, H, max_len, head), whose slot `at` is
+        written.
+        """
         query, key, value = self._heads(hidden)
         keys[:, :, at], values[:, :, at] = key[:, :, 0], value[:, :, 0]
         mixed = attention(query, keys[:, :, : at + 1], values[:, :, : at + 1])

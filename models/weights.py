@@ -1,6 +1,6 @@
 """Trained models on disk: what was built, with which settings, and its weights; data only, no code.
 
-    models.weights.save(model, path); model = models.weights.load(path)
+models.weights.save(model, path); model = models.weights.load(path)
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def save(model: SequentialRecommender, path: Path) -> None:
 
 
 def load(path: Path, *, backend: str = "auto") -> SequentialRecommender:
-    """The saved model in evaluation mode on the CPU; ValueError where the file is not one of ours."""
+    """The saved model in evaluation mode on the CPU; ValueError where the file is another's."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
@@ -47,4 +47,3 @@ def load(path: Path, *, backend: str = "auto") -> SequentialRecommender:
     model = model_class(content["num_items"], content["max_len"], config, backend=backend)
     model.load_state_dict(content["state"])
     return model.eval()
-

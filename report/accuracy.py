@@ -1,14 +1,15 @@
 """What the accuracy costs: NDCG@10 against training time, against latency, and while training.
 
-Accuracy comes from `fit` only, the one workload that trains to the end; its points are means over seeds
-with their range. Latency comes from `recommend` with one user at the same L of the same data; where it
-was measured in another run than the accuracy, a note says which.
+Accuracy comes from `fit` only, the one workload that trains to the end; its points are means over
+seeds with their range. Latency comes from `recommend` with one user at the same L of the same
+data; where it was measured in another run than the accuracy, a note says which.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ def accuracy_time(runs: Sequence[Run]) -> Figure | None:
         found,
         priced,
         cost="epoch time",
+        metric="epoch_time",
         notes=[*gap_notes(found, NDCG), *repeat_notes(found, NDCG)],
         used=[cell for panel in found for cell in panel.cells],
     )
@@ -55,12 +57,16 @@ def accuracy_latency(runs: Sequence[Run]) -> Figure | None:
         for run in dict.fromkeys(partner.facets["run"] for partner in partners):
             if run != panel.facets["run"]:
                 notes.append(f"Accuracy from run {run}, latency from run {panel.facets['run']}.")
-    lines = [Panel(p.title, [line for line, _, _ in ps], p.facets) for p, ps in zip(found, priced, strict=True)]
+    lines = [
+        Panel(p.title, [line for line, _, _ in ps], p.facets)
+        for p, ps in zip(found, priced, strict=True)
+    ]
     return _trade_off(
         "Accuracy against latency (one user, p50)",
         lines,
         priced,
         cost="latency p50",
+        metric="latency_p50",
         notes=[
             *gap_notes(found, "latency_p50"),
             *gap_notes(fits, NDCG),
@@ -108,7 +114,9 @@ def _learned(line: Line) -> list[tuple[list[float], list[float]]]:
     learned = []
     for cell in (cell for group in line.cells.values() for cell in group if cell.ok):
         samples = cell.record.samples
-        pairs = list(zip(samples.get("seconds", []), samples.get("valid_ndcg@10", []), strict=False))
+        pairs = list(
+            zip(samples.get("seconds", []), samples.get("valid_ndcg@10", []), strict=False)
+        )
         if pairs:
             learned.append(([x for x, _ in pairs], [y for _, y in pairs]))
     return learned
@@ -134,7 +142,12 @@ def _time_axis(ax: Axes, seeds: list[list[tuple[list[float], list[float]]]], uni
 
 def _priced(line: Line, paid: Line, metric: str) -> Priced:
     costs = {point.seq_len: point for point in paid.points(metric) if point.low > 0}
-    return line, [point for point in line.points(NDCG) if point.seq_len in costs], costs
+    points = [
+        replace(point, extrapolated=costs[point.seq_len].extrapolated)
+        for point in line.points(NDCG)
+        if point.seq_len in costs
+    ]
+    return line, points, costs
 
 
 def _partners(panel: Panel, fits: Sequence[Panel]) -> list[Panel]:
@@ -174,6 +187,7 @@ def _trade_off(
     priced: Sequence[Sequence[Priced]],
     *,
     cost: str,
+    metric: str,
     notes: Sequence[str],
     used: Sequence[Cell],
 ) -> Figure | None:
@@ -187,7 +201,7 @@ def _trade_off(
         title,
         [panel.title for panel in found],
         handles=model_handles(found),
-        notes=[*notes, "Numbers beside the points: L.", *flag_notes(used)],
+        notes=[*notes, "Numbers beside the points: L.", *flag_notes(used, metric)],
         footer=[*kernel_note(used), *footer(used)],
     )
     for ax, panel in zip(page.axes, priced, strict=True):
@@ -227,6 +241,6 @@ def _cost_axis(ax: Axes, seconds: Sequence[float], unit: Unit) -> None:
         low, high = middle / math.sqrt(5), middle * math.sqrt(5)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
-    ticks = plain_ticks(low, high)
+    ticks = plain_ticks(low, high, crowded=150)
     ax.set_xticks(ticks, [tick(value) for value in ticks])
     ax.set_xticks([], minor=True)

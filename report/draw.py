@@ -1,8 +1,8 @@
 """The marks inside a panel: a model's line, its range bars, and a cross where a number is missing.
 
-Filled markers are measured, hollow ones extrapolated, and a cross at the top of the axis says that this
-model has no number at this L (the note below the figure says why). Only positive values can be drawn on
-a logarithmic axis; others are treated as missing.
+Filled markers are measured, hollow ones extrapolated, and a cross at the top of the axis says
+that this model has no number at this L (the note below the figure says why). Only positive values
+can be drawn on a logarithmic axis; others are treated as missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from report.labels import Unit
 from report.notes import CROSS, flag_notes, footer, gap_notes, kernel_note, missing, repeat_notes
 from report.palette import LineStyle, look
 from report.series import Line, Panel, Point
-from report.sheet import ROW_SHARE, Handle, Sheet, length_axis, model_handles, sheet, value_axis
+from report.sheet import ROW_SHARE, Handle, length_axis, model_handles, sheet, value_axis
 
 
 def curve(
@@ -127,19 +127,20 @@ def over_lengths(
         legend: the panels that the legend names the lines of, where these are more than `found`.
         used: the cells that the footer speaks of, where these are more than the panels'.
     """
-    values = [p.value for panel in found for line in panel.lines for p in positive(line, metric)]
-    if not values:
+    named = found if legend is None else legend
+    values = [p.value for panel in named for line in panel.lines for p in positive(line, metric)]
+    if not any(positive(line, metric) for panel in found for line in panel.lines):
         return None
     cells = [cell for panel in found for cell in panel.cells] if used is None else used
-    page: Sheet = sheet(
+    page = sheet(
         title,
         [panel.title for panel in found],
-        handles=[*model_handles(legend or found, lines=not handles), *handles],
+        handles=[*model_handles(named, lines=not handles), *handles],
         notes=[
             *gap_notes(found, metric),
             *notes,
             *repeat_notes(found, metric),
-            *flag_notes(cells),
+            *flag_notes(cells, metric),
         ],
         footer=[*kernel_note(cells), *footer(cells)],
     )

@@ -1,13 +1,15 @@
 """What a record was measured under: run, data, machine, device, dtype, batch, threads, objective.
 
-Numbers taken under different conditions are never mixed silently, so each condition is a facet with a
-text: figures and tables put records in one panel only where all of their facets agree. A cell that died
-early may not know its machine or data; it takes them from its own run where that leaves no doubt.
+Numbers taken under different conditions are never mixed silently, so each condition is a facet
+with a text: figures and tables put records in one panel only where all of their facets agree. A
+cell that died early may not know its machine or data; it takes them from its own run where that
+leaves no doubt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +66,8 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
     found = []
     ambiguous = _ambiguous(runs)
     for run in runs:
-        datasets, machines = _datasets(run), _machines(run)
+        datasets, machines = _datasets(run), _only(run, _machine)
+        commits = _only(run, _commit)
         for record in run.records:
             if workloads and record.config["workload"] not in workloads:
                 continue
@@ -73,7 +76,9 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
             if known in ambiguous:
                 known += f" #{_sequence_hash(record) or 'unknown'}"
             machine = _machine(record) or (machines[0] if len(machines) == 1 else "machine unknown")
-            found.append(Cell(run, record, _facets(run, record, known, machine)))
+            commit = _commit(record) or (commits[0] if len(commits) == 1 else run.commit)
+            facets = _facets(run, record, dataset=known, machine=machine, commit=commit)
+            found.append(Cell(run, record, facets))
     return found
 
 
@@ -97,14 +102,14 @@ def machine_text(machine: dict[str, Any]) -> str:
     return one_line(", ".join(part for part in parts if part), 90)
 
 
-def _facets(run: Run, record: Record, dataset: str, machine: str) -> dict[str, str]:
+def _facets(run: Run, record: Record, *, dataset: str, machine: str, commit: str) -> dict[str, str]:
     config = record.config
     batch, threads = config.get("batch_size"), config.get("threads")
     return {
         "run": run.label,
         "dataset": dataset,
         "machine": machine,
-        "commit": f"commit {_commit(run, record)}",
+        "commit": f"commit {commit}",
         "device": one_line(str(config.get("device") or "cpu"), 16),
         "dtype": one_line(str(config.get("dtype") or "dtype unknown"), 16),
         "batch": f"batch {one_line(str(batch), 12)}" if batch is not None else "batch unknown",
@@ -119,8 +124,10 @@ def _threads(threads: Any) -> str:
     return "1 thread" if threads == 1 else f"{one_line(str(threads), 12)} threads"
 
 
-def _commit(run: Run, record: Record) -> str:
-    return one_line(str(record.machine.get("commit") or run.commit), 12)
+def _commit(record: Record) -> str:
+    """The commit that the record was measured at, a full hash cut to ten digits; or ""."""
+    commit = one_line(str(record.machine.get("commit") or ""), 60)
+    return commit[:10] if re.fullmatch("[0-9a-f]{40}", commit) else one_line(commit, 24)
 
 
 def _dataset(record: Record) -> str | None:
@@ -159,5 +166,6 @@ def _machine(record: Record) -> str:
     return f"{text} [{one_line(fingerprint[-12:], 12)}]" if text and fingerprint else text
 
 
-def _machines(run: Run) -> list[str]:
-    return sorted({text for record in run.records if (text := _machine(record))})
+def _only(run: Run, text_of: Callable[[Record], str]) -> list[str]:
+    """The different texts in a run's records; one alone also holds for records without."""
+    return sorted({text for record in run.records if (text := text_of(record))})

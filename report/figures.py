@@ -1,7 +1,7 @@
-"""The figures, by name: each takes the runs and gives one figure, or None where nothing was measured.
+"""The figures, by name: each takes the runs and gives one, or None where nothing was measured.
 
-`FIGURES` is all that the command line knows; a new figure is one function and one entry. The curves over
-L are here, memory by phase in phases.py, and accuracy against cost in accuracy.py.
+`FIGURES` is all that the command line knows; a new figure is one function and one entry. The
+curves over L are here, memory by phase in phases.py, and accuracy against cost in accuracy.py.
 """
 
 from __future__ import annotations
@@ -43,13 +43,19 @@ def epoch_time(runs: Sequence[Run]) -> Figure | None:
 @styled
 def memory(runs: Sequence[Run]) -> Figure | None:
     """Peak memory of training over L: allocated on the device where there is one, else host."""
+    found = [_with_peak(cell) for cell in cells(runs, "train_epoch")]
+    on_cpu = {cell.facets["device"] == "cpu" for cell in found}
+    title = "Training: peak memory"
+    if len(on_cpu) == 1:
+        title += " of the process" if on_cpu == {True} else " allocated on the GPU"
     return over_lengths(
-        "Training: peak memory (cpu: of the process; cuda: allocated on the GPU)",
-        panels([_with_peak(cell) for cell in cells(runs, "train_epoch")]),
+        title,
+        panels(found),
         PEAK,
         label="peak memory",
         unit=byte_unit,
         paint=_paint(PEAK),
+        notes=["Peak on cpu: of the process; else: allocated on the GPU."] * (len(on_cpu) > 1),
     )
 
 
@@ -103,9 +109,7 @@ def step_latency(runs: Sequence[Run]) -> Figure | None:
         for other in (other for other in recomputed if other.facets == panel.facets):
             for line in other.lines:
                 full = positive(line, P50)
-                curve(
-                    ax, line, full, size=size, linestyle=":", markersize=4.5, suffix=" recompute"
-                )
+                curve(ax, line, full, size=size, linestyle=":", markersize=4.5, suffix=" recompute")
                 drawn += _bounds(full)
         return drawn
 

@@ -1,7 +1,8 @@
 """Words and numbers as people read them: names, short texts, units.
 
-Inside the project everything is in seconds and bytes and under lower-case keys; only report/ turns these
-into ms, MiB and "ML-100K". Texts come from result files, so all are made safe to show here.
+Inside the project everything is in seconds and bytes and under lower-case keys; only report/
+turns these into ms, MiB and "ML-100K". Texts come from result files, so all are made safe to show
+here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Files in, runs out: reads the suite's pytest-benchmark JSON or a run folder.
 
-Everything that report/ shows passes through `load_runs`, so what is wrong with a file is said here, once,
-in one line that names the file, the fault and what is allowed. Two files stay two runs: equal cells of
-different runs are never merged, they are told apart by the run's label.
+Everything that report/ shows passes through `load_runs`, so what is wrong with a file is said
+here, once, in one line that names the file, the fault and what is allowed. Two files stay two
+runs: equal cells of different runs are never merged, they are told apart by the run's label.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Run:
 
     Args:
         label: tells this run from the others that were loaded with it.
-        dataset_line: the suite's own sentence on which data were used and why; "" where it gave none.
+        dataset_line: the suite's own sentence on which data were used and why, or "".
     """
 
     path: Path
@@ -53,13 +53,15 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
     names = [_text(content.get("run_id")) or path.stem for path, content in contents]
     labels = _distinct(names, [str(path) for path in paths])
     return [
-        _run(path, label, content)
-        for label, (path, content) in zip(labels, contents, strict=True)
+        _run(path, label, content) for label, (path, content) in zip(labels, contents, strict=True)
     ]
 
 
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:
-    content = _read_folder(path) if path.is_dir() else _read_file(path)
+    try:
+        content = _read_folder(path) if path.is_dir() else _read_file(path)
+    except OSError as error:
+        raise InputError(path, f"{error.strerror or error}; {ALLOWED}") from error
     if content.get("schema") != SCHEMA:
         known = f"this version reads {SCHEMA}"
         raise InputError(path, f"schema {content.get('schema')!r} is not known; {known}")
@@ -93,10 +95,7 @@ def _read_folder(path: Path) -> dict[str, Any]:
 
 
 def _json(path: Path) -> Any:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(path, f"{error.strerror or error}; {ALLOWED}") from error
+    content = path.read_bytes()
     if not content.strip():
         raise InputError(path, f"an empty file; {ALLOWED}")
     try:

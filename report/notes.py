@@ -1,7 +1,8 @@
-"""The small print under a figure: what is missing, what was estimated, and where the numbers come from.
+"""The small print under a figure: what is missing, what was estimated, where numbers come from.
 
-A figure travels without its run, so each carries the data set, machine, threads, dtype, objective, commit
-and date; where panels differ in one of these, their titles say it and the footer gives the rest by run.
+A figure travels without its run, so each carries the data set, machine, threads, dtype,
+objective, commit and date; where panels differ in one of these, their titles say it and the
+footer gives the rest by run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from report.facets import CLOZE, Cell
 from report.labels import dataset_label, lengths, model_label, one_line
-from report.series import Line, Panel
+from report.series import EXTRAPOLATED, Line, Panel
 
 CROSS = "×"
 
@@ -36,7 +37,7 @@ def gap_notes(found: Sequence[Panel], metric: str) -> list[str]:
                 key = (panel.title, model_label(line.model), "no record")
                 notes.setdefault(key, ([], ""))[0].append(seq_len)
     return [
-        f"{CROSS} {label} {lengths(at)}{_where(title)}: {status}"
+        f"{CROSS} {label} {lengths(at)}{_where(title, lengths(at))}: {status}"
         + (f", {one_line(reason, 64)}" if reason else "")
         for (title, label, status), (at, reason) in notes.items()
     ]
@@ -70,17 +71,23 @@ def repeat_notes(found: Sequence[Panel], metric: str) -> list[str]:
     return [f"Point: {middle} over seeds (n = {n}); bar: their range."]
 
 
-def flag_notes(found: Iterable[Cell]) -> list[str]:
-    """One note for each flag: extrapolated, contended, throttled, ..."""
+def flag_notes(found: Iterable[Cell], metric: str = "") -> list[str]:
+    """One note for each flag, such as contended; extrapolated only where it concerns `metric`."""
     at: dict[str, dict[str, list[int]]] = {}
     for cell in found:
         for flag in cell.record.flags if cell.ok else []:
             lines = at.setdefault(one_line(str(flag), 32), {})
             lines.setdefault(model_label(cell.model), []).append(cell.seq_len)
+    if metric not in EXTRAPOLATED:
+        at.pop("extrapolated", None)
     notes = []
     for flag, lines in sorted(at.items()):
         where = "; ".join(f"{label} {lengths(all_at)}" for label, all_at in lines.items())
-        lead = "Hollow marker: epoch time extrapolated" if flag == "extrapolated" else flag.capitalize()
+        lead = (
+            "Hollow marker: epoch time extrapolated"
+            if flag == "extrapolated"
+            else flag.capitalize()
+        )
         notes.append(f"{lead}: {where}")
     return notes
 
@@ -119,7 +126,11 @@ def _data(found: Sequence[Cell]) -> str:
         data = cell.record.data
         counts = [
             f"{data[key]:,} {word}"
-            for key, word in (("num_users", "users"), ("num_items", "items"), ("num_events", "events"))
+            for key, word in (
+                ("num_users", "users"),
+                ("num_items", "items"),
+                ("num_events", "events"),
+            )
             if isinstance(data.get(key), int)
         ]
         name = cell.facets["dataset"]
@@ -135,10 +146,18 @@ def _data(found: Sequence[Cell]) -> str:
 
 def _conditions(found: Sequence[Cell]) -> str:
     """The facets all cells share, then the objective, named apart for cloze."""
-    parts = []
+    parts: list[str] = []
     for name in ("device", "threads", "dtype", "batch"):
-        texts = list(dict.fromkeys(cell.facets[name] for cell in found))
-        parts.append(texts[0] if len(texts) == 1 else f"{name} by panel")
+        by_workload: dict[str, set[str]] = {}
+        for cell in found:
+            by_workload.setdefault(cell.workload, set()).add(cell.facets[name])
+        texts = set().union(*by_workload.values())
+        if len(texts) == 1:
+            parts += texts
+        elif all(len(own) == 1 for own in by_workload.values()):
+            parts += [f"{next(iter(own))} in {workload}" for workload, own in by_workload.items()]
+        else:
+            parts.append(f"{name} by panel")
     objectives = list(dict.fromkeys(cell.facets["objective"] for cell in found))
     causal = [name for name in objectives if name != CLOZE] or objectives
     text = f"objective {causal[0]}" if len(causal) == 1 else "objective by panel"
@@ -163,5 +182,7 @@ def _by_run(found: Sequence[Cell]) -> dict[str, list[Cell]]:
     return runs
 
 
-def _where(title: str) -> str:
-    return f" ({title})" if title else ""
+def _where(title: str, said: str = "") -> str:
+    """The panel in brackets, without what the note has said already."""
+    parts = [part for part in title.split(" · ") if part and part != said]
+    return f" ({' · '.join(parts)})" if parts else ""

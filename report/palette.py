@@ -1,8 +1,9 @@
 """How a figure looks: one colour, marker and line style per model, everywhere, and the font sizes.
 
-Colours are Okabe and Ito's, told apart with any kind of colour vision; marker and line style say the same
-again for print in grey. In the latency figures the line style tells percentiles apart instead, and the
-marker alone repeats the model. Figures are made under `styled`, which changes no global state.
+Colours are Okabe and Ito's, told apart with any kind of colour vision; marker and line style say
+the same again for print in grey. In the latency figures the line style tells percentiles apart
+instead, and the marker alone repeats the model. Figures are made under `styled`, which changes no
+global state.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import matplotlib as mpl
 
 P = ParamSpec("P")
 R = TypeVar("R")
-LineStyle = str | tuple[int, tuple[float, ...]]
+# The stubs of matplotlib want literal names here, other ones in other versions.
+LineStyle = Any
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ PHASES: dict[str, tuple[str, str]] = {
 
 TEXT_SIZE = 11.0
 NOTE_SIZE = 9.0
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": TEXT_SIZE,
     "axes.titlesize": TEXT_SIZE,
@@ -75,7 +77,7 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": 10.0,
     "legend.fontsize": 10.5,
     "legend.frameon": False,
-    "legend.handlelength": 3.2,
+    "legend.handlelength": 2.7,
     "lines.linewidth": 2.0,
     "lines.markersize": 7.0,
     "hatch.linewidth": 0.6,

@@ -1,8 +1,8 @@
 """Memory of training by phase: how far each phase raised the peak of the process, stacked.
 
-One small panel per model, so that the bars of one model over L stand together; all panels share one
-linear axis, since only there stacked heights can be compared. Colours mean phases here; the model is
-named, in its own colour, by the panel's title.
+One small panel per model, so that the bars of one model over L stand together; all panels share
+one linear axis, since only there stacked heights can be compared. Colours mean phases here; the
+model is named, in its own colour, by the panel's title.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _bars(ax: Axes, panel: Panel, line: Line, size: float) -> None:
     ax.set_xticks(range(len(panel.lengths)), [str(length) for length in panel.lengths])
     ax.set_xlim(-0.6, len(panel.lengths) - 0.4)
     ax.set_xlabel("history length L (events)")
-    ax.title.set_color(look(line.model).color)
+    ax.set_title(ax.get_title(loc="left"), loc="left", color=look(line.model).color)
     ax.grid(visible=False, axis="x")
     if len(panel.lengths) > 5:
         ax.tick_params(axis="x", rotation=45)

@@ -1,8 +1,8 @@
 """From cells to panels and lines: which numbers may stand beside each other, and which are missing.
 
 A panel holds cells whose facets agree; a line holds one model's cells over L. Where one model was
-measured more than once at the same L with other settings, it gets one line per setting, named in its
-label. Repeats over seeds become one point with a range. Nothing here draws.
+measured more than once at the same L with other settings, it gets one line per setting, named in
+its label. Repeats over seeds become one point with a range. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 from report.facets import CLOZE, FACETS, Cell, settings
 from report.labels import model_label, one_line, order_of
+
+# What a part of an epoch is scaled up to; memory and accuracy are never extrapolated.
+EXTRAPOLATED = ("epoch_time", "samples_per_second", "items_per_second")
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,7 @@ def panels(found: Sequence[Cell], *, by: Callable[[Cell], str] | None = None) ->
     """
     groups = _split(found, by)
     varying = _varying([facets for facets, _ in groups])
-    return [
-        Panel(_title(facets, varying), _lines(group), facets)
-        for facets, group in groups
-    ]
+    return [Panel(_title(facets, varying), _lines(group), facets) for facets, group in groups]
 
 
 def _split(
@@ -143,7 +143,7 @@ def settings_text(cell: Cell, names: Iterable[str]) -> str:
 
 
 def _settings_apart(group: Sequence[Cell], model: str) -> list[str]:
-    """The settings that differ between cells of one model at one L; those make lines of their own."""
+    """The settings in which cells of one model differ at one L; those make lines of their own."""
     values: dict[tuple[str, int, str], set[str]] = {}
     own = [(cell, settings(cell.record)) for cell in group if cell.model == model]
     names = sorted({name for _, texts in own for name in texts})
@@ -165,8 +165,8 @@ def _point(seq_len: int, group: Sequence[Cell], metric: str) -> Point | None:
     if not values:
         return None
     value = typical(values, good[0].metrics[metric].kind)
-    extrapolated = any("extrapolated" in record.flags for record in good)
-    return Point(seq_len, value, min(values), max(values), len(values), extrapolated)
+    estimated = metric in EXTRAPOLATED and any("extrapolated" in record.flags for record in good)
+    return Point(seq_len, value, min(values), max(values), len(values), estimated)
 
 
 def _gap(seq_len: int, group: Sequence[Cell], metric: str) -> Gap | None:
@@ -177,7 +177,7 @@ def _gap(seq_len: int, group: Sequence[Cell], metric: str) -> Gap | None:
     first = bad[0]
     entry = first.metrics.get(metric)
     missing = entry.reason if entry is not None and entry.reason else f"no {metric} in the record"
-    status = "not measured" if first.status == "ok" else first.status
+    status: str = "not measured" if first.status == "ok" else first.status
     reason = first.reason if first.status != "ok" and first.reason else missing
     if len(bad) < len(group):
         status = f"{len(bad)} of {len(group)} {status}"

@@ -1,8 +1,8 @@
-"""One figure's paper: title and legend above the panels, notes and footer below, nothing on top of data.
+"""One figure's paper: title and legend above the panels, notes below, nothing on top of data.
 
-Heights are counted in inches before anything is drawn, so the figure grows with its notes and panels
-instead of squeezing them. Panels stand under each other up to three, which reads well on a phone; more
-stand in two columns.
+Heights are counted in inches before anything is drawn, so the figure grows with its notes and
+panels instead of squeezing them. Panels stand under each other up to three, which reads well on a
+phone; more stand in two columns.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -75,7 +77,7 @@ def sheet(
     for spare in axes[count:]:
         spare.remove()
     for ax, panel_title in zip(axes, panel_titles, strict=False):
-        ax.set_title("\n".join(wrap(panel_title, width / columns - 0.8, TEXT_SIZE)))
+        ax.set_title("\n".join(wrap(panel_title, width / columns - 0.8, TEXT_SIZE)), loc="left")
         ax.tick_params(labelleft=True, labelbottom=True)
     left = MARGIN / width
     figure.text(
@@ -91,7 +93,10 @@ def sheet(
             handles=list(handles),
             loc="upper left",
             ncols=legend_columns,
-            bbox_to_anchor=(0.0, 1 - (MARGIN + TITLE_INCHES * len(heading) - 0.1) / height),
+            bbox_to_anchor=(
+                left - 0.04 / width,
+                1 - (MARGIN + TITLE_INCHES * len(heading) - 0.1) / height,
+            ),
             borderaxespad=0.0,
             columnspacing=1.4,
         )
@@ -114,9 +119,16 @@ def wrap(text: str, width: float, size: float) -> list[str]:
 
 
 def _legend_columns(handles: Sequence[Handle], width: float) -> int:
-    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-    inches = longest * 10.5 * 0.6 / 72 + 0.85
-    return max(1, min(len(handles), 4, int(width / inches)))
+    """As many columns as fit, filled as matplotlib does: from the left, top to bottom."""
+    inches = [len(str(handle.get_label())) * 10.5 * 0.6 / 72 + 0.74 for handle in handles]
+    for columns in range(min(len(handles), 6), 1, -1):
+        rows, longer = divmod(len(handles), columns)
+        sizes = [rows + 1] * longer + [rows] * (columns - longer)
+        starts = [sum(sizes[:place]) for place in range(columns)]
+        widest = [max(inches[at : at + size]) for at, size in zip(starts, sizes, strict=True)]
+        if sum(widest) <= width - MARGIN:
+            return columns
+    return 1
 
 
 def model_handles(found: Sequence[Panel], *, lines: bool = True) -> list[Handle]:
@@ -140,7 +152,7 @@ def _handle(line: Line, *, lines: bool) -> Line2D:
     )
 
 
-def style_handle(label: str, linestyle: str, marker: str = "") -> Line2D:
+def style_handle(label: str, linestyle: Any, marker: str = "") -> Line2D:
     """A grey legend entry that explains a line style or a marker."""
     return Line2D([], [], color="#555555", linestyle=linestyle, marker=marker, label=label)
 
@@ -155,7 +167,7 @@ def length_axis(ax: Axes, found: Sequence[int]) -> None:
     ax.set_xticks([], minor=True)
     ax.set_xlabel("history length L (events)")
     total = math.log(high / low * pad * pad)
-    steps = [math.log(b / a) / total for a, b in zip(found, found[1:], strict=False)]
+    steps = [math.log(b / a) / total for a, b in pairwise(found)]
     if steps and min(steps) < 0.09:
         ax.tick_params(axis="x", rotation=90 if min(steps) < 0.045 else 45)
 
@@ -183,9 +195,9 @@ def linear_room(low: float, high: float, rows: int) -> tuple[float, float]:
     return low, high + (high - low) * _free(rows) / (1 - _free(rows))
 
 
-def plain_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5 in each decade, only its first where there are many decades."""
-    steps = (1.0,) if high / low > 3e3 else (1.0, 2.0, 5.0)
+def plain_ticks(low: float, high: float, *, crowded: float = 3e3) -> list[float]:
+    """1, 2, 5 in each decade; its first alone where the axis spans a factor of `crowded`."""
+    steps = (1.0,) if high / low > crowded else (1.0, 2.0, 5.0)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
     return [value for value in ticks if low <= value <= high]

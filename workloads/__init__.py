@@ -1,7 +1,8 @@
-"""What a model is made to do, one workload a file: `workloads.get("train_epoch")` takes that file's WORKLOAD.
+"""What a model is made to do, one workload a file: `workloads.get("train_epoch")` takes that file's
+WORKLOAD.
 
-A workload only works: it builds, checks itself, and offers the pieces that are timed. How they are timed
-stands in bench/, with what instruments in measure/.
+A workload only works: it builds, checks itself, and offers the pieces that are timed. How they are
+timed stands in bench/, with what instruments in measure/.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Correct before fast: what must hold before a cell is timed. A cell that fails is `incorrect`, untimed."""
+"""Correct before fast: what must hold before a cell is timed. A cell that fails is `incorrect`,
+untimed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ _ROWS, _EVENTS = 2, 24
 
 
 class Incorrect(RuntimeError):
-    """A fast path gave another result than its reference; the message says which and by how much."""
+    """A fast path gave another result than its reference; the message says by how much."""
 
 
 @torch.no_grad()
@@ -56,7 +58,7 @@ def _sample(model: SequentialRecommender) -> tuple[Tensor, Tensor]:
     return item_seq.to(device), lengths.to(device)
 
 
-class _evaluating:  # noqa: N801
+class _evaluating:
     """Evaluation mode inside, the former mode after."""
 
     def __init__(self, model: SequentialRecommender) -> None:

@@ -1,8 +1,8 @@
 """Training to early stopping: how accurate a model gets, and how long that takes.
 
 After each epoch the validation items are ranked in full; the weights of the best NDCG@10 are kept,
-training stops after `patience` epochs without a better one, and the test items are ranked once, by the
-best weights, saved and loaded again.
+training stops after `patience` epochs without a better one, and the test items are ranked once, by
+the best weights, saved and loaded again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from workloads.rank_all import Rank, RankAll
 from workloads.setting import Setting
 from workloads.trainer import Trainer
 
-
 # One user's rank may move by a tie in the last bit; a wrong weight moves far more.
 _SAME_SCORE = 1e-4
 
 
 @dataclass
 class Course:
-    """How training went, a value per epoch: loss, validation score, training seconds of that epoch."""
+    """How training went, a value per epoch: loss, validation score, training seconds."""
 
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -43,7 +42,8 @@ class Course:
 
 
 class Fit:
-    """`run()` trains and gives the course; `test_ranks()` the ranks of the test items by the best weights.
+    """`run()` trains and gives the course; `test_ranks()` the ranks of the test items by the best
+    weights.
 
     Args:
         rank: scores (B, V), targets (B,) -> ranks (B,).
@@ -86,7 +86,7 @@ class Fit:
         return course
 
     def test_ranks(self, course: Course) -> Tensor:
-        """Ranks (U,) of the test items by the saved weights; Incorrect where these score otherwise."""
+        """Ranks (U,) of the test items by the saved weights; Incorrect if these score otherwise."""
         best = weights.load(self.path, backend=self.model.backend).to(self.setting.device)
         before, after = max(course.scores), self.score(self.valid.ranks_of(best))
         if abs(before - after) > _SAME_SCORE:

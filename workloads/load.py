@@ -1,4 +1,4 @@
-"""From a file on disk to the first training batch: what a user waits for before anything is learnt."""
+"""From a file on disk to the first training batch: the wait before anything is learnt."""
 
 from __future__ import annotations
 

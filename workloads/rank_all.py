@@ -1,4 +1,6 @@
-"""Full ranking of all held-out items: every user of a split, all items, no sampled negatives, seen kept."""
+"""Full ranking of all held-out items: every user of a split, all items, no sampled negatives, seen
+kept.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ Rank = Callable[[Tensor, Tensor], Tensor]
 
 
 class RankAll:
-    """`run()` ranks the whole split; `rank` turns scores (B, V) and targets (B,) into ranks (B,)."""
+    """`run()` ranks the whole split; `rank` makes ranks (B,) of scores (B, V) and targets (B,)."""
 
     def __init__(
         self, setting: Setting, rank: Rank, *, part: Literal["valid", "test"] = "test"

@@ -1,4 +1,6 @@
-"""Recommending from histories: the whole request, from ids in host memory to the top 10 in host memory."""
+"""Recommending from histories: the whole request, from ids in host memory to the top 10 in host
+memory.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ TOP_K = 10
 
 
 class Recommend:
-    """`request(i)` serves `batch_size` users at once, each with a history of exactly seq_len events."""
+    """`request(i)` serves `batch_size` users at once, each with a history of exactly seq_len
+    events.
+    """
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting

@@ -1,8 +1,8 @@
 """Histories as a recommender is asked with them: exactly L events each, cut from the real log.
 
 Latency over history length means something only when a request is as long as its label says, so a
-request is L consecutive events of the store, across users where no single one is that long; the items'
-popularity and order are the log's own.
+request is L consecutive events of the store, across users where no single one is that long; the
+items' popularity and order are the log's own.
 """
 
 from __future__ import annotations
@@ -14,10 +14,16 @@ from data.interactions import DataError, Interactions
 
 
 class Requests:
-    """A seeded, endless pool of histories; `histories(i)` (B, L), `events(i)` (B,) the next events."""
+    """A seeded pool of requests: `histories(i)` (B, L), `events(i)` (B,) the next events."""
 
     def __init__(
-        self, interactions: Interactions, *, seq_len: int, batch_size: int, seed: int, pool: int = 512
+        self,
+        interactions: Interactions,
+        *,
+        seq_len: int,
+        batch_size: int,
+        seed: int,
+        pool: int = 512,
     ) -> None:
         room = interactions.num_events - seq_len
         if room < 1:

@@ -1,4 +1,5 @@
-"""Serving a user's next event from kept state: step, score, top 10, without reading the history again.
+"""Serving a user's next event from kept state: step, score, top 10, without reading the history
+again.
 
 The state is that of a history of seq_len - 1 events; each request adds event number seq_len to it.
 """

@@ -1,4 +1,4 @@
-"""A setting: which model works on which data, under which protocol. Every workload starts from one."""
+"""A setting: which model works on which data, under which protocol; where workloads start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 import models
 from data.interactions import Interactions
-from models.base import SequentialRecommender
+from models.base import NotSupported, SequentialRecommender
 from models.ops.backend import resolve
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -60,3 +60,11 @@ class Setting:
         if self.dtype == "float32":
             return contextlib.nullcontext()
         return torch.autocast(torch.device(self.device).type, dtype=DTYPES[self.dtype])
+
+
+def check_device(device: str, dtype: str) -> None:
+    """Raises NotSupported where this machine or this device can't run a cell at all."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise NotSupported(f"device {device}: PyTorch sees no CUDA device on this machine")
+    if device == "cpu" and dtype == "float16":
+        raise NotSupported("float16 on a CPU has no fast kernels; use bfloat16 or float32")

@@ -1,7 +1,7 @@
 """Training for one epoch: what is repeated most, and what the field quotes.
 
-Building batches is part of the epoch, since users pay for it. Every round starts from the same weights,
-a fresh optimizer and the same order of batches.
+Building batches is part of the epoch, since users pay for it. Every round starts from the same
+weights, a fresh optimizer and the same order of batches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workloads.trainer import Trainer
 
 
 class TrainEpoch:
-    """`reset()`, then `run(steps)`: so many optimisation steps of epoch 0, all of them by default."""
+    """`reset()`, then `run(steps)`: so many optimisation steps of epoch 0, by default all."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -50,7 +50,9 @@ class TrainEpoch:
         return min(steps * self.setting.batch_size, self.batches.num_samples)
 
     def flops(self) -> int:
-        """Of one epoch: forward and twice as much backward, on padded batches, output layer at targets."""
+        """Of one epoch: forward and twice as much backward, on padded batches, output layer at
+        targets.
+        """
         forward = self.model.flops(self.batches.num_samples, self.setting.seq_len)
         return 3 * (forward + self.model.output_flops(self.batches.num_targets))
 

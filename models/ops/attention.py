@@ -1,6 +1,8 @@
-"""Attention for all transformers here: PyTorch's fused kernels behind one function, and its plain reference.
+"""Attention for all transformers here: PyTorch's fused kernels behind one function, and the plain
+reference.
 
-Causal attention never materialises a mask: padding is on the right, so a real position can't see it.
+Causal attention never materialises a mask: padding is on the right, so a real position can't see
+it.
 """
 
 from __future__ import annotations

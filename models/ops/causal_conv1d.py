@@ -46,7 +46,8 @@ def causal_conv1d_reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The definition, in plain PyTorch, for any dtype and device."""
     channels, width = weight.shape
     padded = F.pad(x.mT, (width - 1, 0))  # (B, D, K - 1 + L)
-    return F.silu(F.conv1d(padded, weight[:, None, :], bias, groups=channels)).mT
+    y: Tensor = F.silu(F.conv1d(padded, weight[:, None, :], bias, groups=channels))
+    return y.mT
 
 
 def causal_conv1d_step(

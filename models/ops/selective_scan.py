@@ -65,9 +65,7 @@ def selective_scan(
             u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths, return_last_state
         )
     else:
-        y, last = _selective_scan_cuda(
-            u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths
-        )
+        y, last = _selective_scan_cuda(u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths)
     return (y, last) if return_last_state else y
 
 

@@ -13,69 +13,35 @@ contiguous float32 (0 where there is none). Decays are powers of two: `A2` is A 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
 from models.ops.simd import (
     LANES,
-    exp2,
+    clear,
+    compiled,
+    copy,
     floats,
     fma,
     integers,
     lane_sum,
     load,
-    sigmoid,
-    softplus,
+    load_part,
     splat,
     spread,
     store,
+    store_part,
 )
+from models.ops.simd_math import exp2, sigmoid, softplus
 
 SEGMENT = 16
 BLOCK = 4
 
-_OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _LN_2 = np.float32(0.6931471805599453)
 
 
-@njit(inline="always")  # type: ignore[misc]
-def _load_part(pointer: Any, index: Any, count: Any, spare: Any) -> Any:
-    """The first `count` lanes, zeros in the others; reads nothing beyond them."""
-    if count >= LANES:
-        return load(pointer, index)
-    store(spare, 0, splat(_ZERO))
-    for lane in range(count):
-        spare[lane] = pointer[index + lane]
-    return load(spare, 0)
-
-
-@njit(inline="always")  # type: ignore[misc]
-def _store_part(pointer: Any, index: Any, count: Any, value: Any, spare: Any) -> None:
-    if count >= LANES:
-        store(pointer, index, value)
-    else:
-        store(spare, 0, value)
-        for lane in range(count):
-            pointer[index + lane] = spare[lane]
-
-
-@njit(inline="always")  # type: ignore[misc]
-def _copy(target: Any, to: Any, source: Any, at: Any, size: Any) -> None:
-    for i in range(0, size, LANES):
-        store(target, to + i, load(source, at + i))
-
-
-@njit(inline="always")  # type: ignore[misc]
-def _clear(target: Any, at: Any, size: Any) -> None:
-    for i in range(0, size, LANES):
-        store(target, at + i, splat(_ZERO))
-
-
-@njit(**_OPTIONS)  # type: ignore[misc]
+@compiled
 def forward(
     u_at: int, delta_at: int, A2_at: int, B_at: int, C_at: int, D_at: int, z_at: int,
     bias_at: int, lengths_at: int, y_at: int, last_at: int, kept_at: int, scratch_at: int,
@@ -94,27 +60,31 @@ def forward(
     segments = (length + SEGMENT - 1) // SEGMENT
     size = states * LANES
     width = 4 * SEGMENT * LANES
-    step, inputs, output = floats(scratch_at), floats(scratch_at + width), floats(scratch_at + 2 * width)
+    step, inputs, output = (
+        floats(scratch_at),
+        floats(scratch_at + width),
+        floats(scratch_at + 2 * width),
+    )
     spare, state = floats(scratch_at + 3 * width), floats(scratch_at + 3 * width + 4 * LANES)
     for row in range(row_start, row_stop):
         for column in range(column_start, column_stop):
             first = column * LANES
             count = min(LANES, channels - first)
             skip, shift = load(D, first), load(bias, first)
-            _clear(state, 0, size)
+            clear(state, 0, size)
             for begin in range(0, lengths[row], SEGMENT):
                 steps = min(SEGMENT, lengths[row] - begin)
                 if begin > 0 and kept_at != 0:
                     at = ((row * (segments - 1) + begin // SEGMENT - 1) * columns + column) * size
-                    _copy(kept, at, state, 0, size)
+                    copy(kept, at, state, 0, size)
                 # Apart from the recurrence, so that the long latencies of the softplus overlap.
                 for t in range(steps):
                     here = (row * length + begin + t) * channels + first
-                    dt = _load_part(delta, here, count, spare) + shift
+                    dt = load_part(delta, here, count, spare) + shift
                     if soft:
                         dt = softplus(dt)
                     store(step, t * LANES, dt)
-                    store(inputs, t * LANES, _load_part(u, here, count, spare))
+                    store(inputs, t * LANES, load_part(u, here, count, spare))
                 for t in range(steps):
                     dt, x = load(step, t * LANES), load(inputs, t * LANES)
                     out = x * skip
@@ -130,18 +100,18 @@ def forward(
                     here = (row * length + begin + t) * channels + first
                     out = load(output, t * LANES)
                     if z_at != 0:
-                        gate = _load_part(z, here, count, spare)
+                        gate = load_part(z, here, count, spare)
                         out = out * (gate * sigmoid(gate))
-                    _store_part(y, here, count, out, spare)
+                    store_part(y, here, count, out, spare)
             for t in range(lengths[row], length):
                 here = (row * length + t) * channels + first
                 for lane in range(count):
                     y[here + lane] = _ZERO
             if last_at != 0:
-                _copy(last, (row * columns + column) * size, state, 0, size)
+                copy(last, (row * columns + column) * size, state, 0, size)
 
 
-@njit(**_OPTIONS)  # type: ignore[misc]
+@compiled
 def backward(
     u_at: int, delta_at: int, A2_at: int, B_at: int, C_at: int, D_at: int, z_at: int,
     bias_at: int, lengths_at: int, kept_at: int, dy_at: int, dlast_at: int,
@@ -178,9 +148,9 @@ def backward(
     block = BLOCK * size
     for left in range(column_start, column_stop, BLOCK):
         across = min(BLOCK, column_stop - left)
-        _clear(dA_sum, 0, block)
-        _clear(dD, left * LANES, across * LANES)
-        _clear(dbias, left * LANES, across * LANES)
+        clear(dA_sum, 0, block)
+        clear(dD, left * LANES, across * LANES)
+        clear(dbias, left * LANES, across * LANES)
         for row in range(row_start, row_stop):
             for j in range(across):
                 for n in range(states):
@@ -199,8 +169,8 @@ def backward(
                     for t in range(steps):
                         here = (row * length + begin + t) * channels + first
                         at = t * wide + j * LANES
-                        raw = _load_part(delta, here, count, spare) + shift
-                        value = _load_part(u, here, count, spare)
+                        raw = load_part(delta, here, count, spare) + shift
+                        value = load_part(u, here, count, spare)
                         if soft:
                             store(slope, at, sigmoid(raw))
                             raw = softplus(raw)
@@ -230,13 +200,13 @@ def backward(
                     for t in range(steps):
                         here = (row * length + begin + t) * channels + first
                         at = t * wide + j * LANES
-                        dout = _load_part(dy, here, count, spare)
+                        dout = load_part(dy, here, count, spare)
                         if z_at != 0:
-                            gate = _load_part(z, here, count, spare)
+                            gate = load_part(z, here, count, spare)
                             open = sigmoid(gate)
                             swish = gate * open
                             dgate = open + swish * (splat(_ONE) - open)
-                            _store_part(dz, here, count, dout * load(output, at) * dgate, spare)
+                            store_part(dz, here, count, dout * load(output, at) * dgate, spare)
                             dout = dout * swish
                         store(output, at, dout)
                         total = fma(dout, load(inputs, at), total)
@@ -278,13 +248,13 @@ def backward(
                         at = t * wide + j * LANES
                         dt, value, change = load(step, at), load(inputs, at), load(dx, at)
                         dvalue = fma(change, dt, load(output, at) * skip)
-                        _store_part(du, here, count, dvalue, spare)
+                        store_part(du, here, count, dvalue, spare)
                         # The decay's rate was in powers of two: d/dA2 brings a factor ln(2).
                         draw = fma(change, value, load(dstep, at) * splat(_LN_2))
                         if soft:
                             draw = draw * load(slope, at)
                         total = total + draw
-                        _store_part(ddelta, here, count, draw, spare)
+                        store_part(ddelta, here, count, draw, spare)
                     store(dbias, first, total)
             for t in range(lengths[row], length):
                 here = (row * length + t) * channels + left * LANES

@@ -100,7 +100,15 @@ def test_a_million_events_take_little_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["synthetic_u1", "synthetic_q5", "synthetic_u5_u6", "synthetic_", "synthetic_u-3"]
+    "name",
+    [
+        "synthetic_u1",
+        "synthetic_q5",
+        "synthetic_u5_u6",
+        "synthetic_",
+        "synthetic_u-3",
+        "synthetic_n9_x9",
+    ],
 )
 def test_a_size_that_makes_no_sense_is_refused(name: str) -> None:
     with pytest.raises(

@@ -1,7 +1,7 @@
 """Made-up runs: four models over several lengths, with cells that failed, in both forms of input.
 
-The numbers follow a rule (see `seconds`), so that a test can say what a figure must show. One suite of
-everything takes a few milliseconds to make; nothing here runs a model.
+The numbers follow a rule (see `seconds`), so that a test can say what a figure must show. One
+suite of everything takes a few milliseconds to make; nothing here runs a model.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ DATA = {
     "sequence_hash": "5f0c2a9e77aa",
     "source": "official archive",
 }
+DATA_OTHER = DATA | {"sequence_hash": "000000000000"}
 
 
 def seconds(model: str, seq_len: int) -> float:
@@ -108,7 +110,9 @@ def train(model: str, seq_len: int, **changes: Any) -> Record:
 
 
 def serve(model: str, workload: str, seq_len: int, **changes: Any) -> Record:
-    median = seconds(model, seq_len) / 1000 if workload == "recommend" else 4e-4 * SPEED.get(model, 1)
+    median = (
+        seconds(model, seq_len) / 1000 if workload == "recommend" else 4e-4 * SPEED.get(model, 1)
+    )
     p95 = Metric(median * 1.4, "s", "lower", "tail", "quantile", n=500)
     if workload == "recommend" and model == "gru4rec" and seq_len == 50:
         p95 = not_measured("40 samples; 59 are needed", unit="s", better="lower", kind="tail")
@@ -133,7 +137,9 @@ def fit(model: str, seq_len: int, seed: int, **changes: Any) -> Record:
     return record(model, "fit", seq_len, **changes)
 
 
-def suite(lengths: tuple[int, ...] = (50, 100, 200), models: tuple[str, ...] = MODELS) -> list[Record]:
+def suite(
+    lengths: tuple[int, ...] = (50, 100, 200), models: tuple[str, ...] = MODELS
+) -> list[Record]:
     """Everything the suite measures, with an extrapolated, a killed, a slow and a missing cell."""
     records = []
     longest = max(lengths)
@@ -143,7 +149,9 @@ def suite(lengths: tuple[int, ...] = (50, 100, 200), models: tuple[str, ...] = M
             flags = ["extrapolated"] if model == "mamba4rec" and last else []
             failed = {"status": "oom", "reason": "the worker was killed at 7.6 GiB", "metrics": {}}
             records.append(
-                train(model, seq_len, **(failed if model == "bert4rec" and last else {}), flags=flags)
+                train(
+                    model, seq_len, **(failed if model == "bert4rec" and last else {}), flags=flags
+                )
             )
             records.append(serve(model, "recommend", seq_len))
             if model == "bert4rec":
@@ -193,9 +201,7 @@ def write_folder(path: Path, records: list[Record], **changes: Any) -> Path:
 @pytest.fixture
 def made() -> Any:
     """The makers above, for tests: `made.suite()`, `made.write_json(path, records)`, ..."""
-    import types
-
-    return types.SimpleNamespace(**{name: value for name, value in globals().items() if callable(value)})
+    return SimpleNamespace(**globals())
 
 
 @pytest.fixture

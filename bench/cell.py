@@ -1,0 +1,81 @@
+"""A cell: one combination of model, workload, dataset and settings, and the unit of everything
+measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination: hashable, plain values only, with a readable id.
+
+    Args:
+        rounds: times that the timed block is repeated.
+        round_seconds: a round stops after about so long and is scaled up to an epoch; None: whole
+            epochs.
+        requests: timed requests, for latency.
+        max_epochs, patience: for `fit`, in epochs.
+        min_count: k of the k-core filter.
+        options: the model's own settings that differ from its defaults.
+    """
+
+    model: str
+    workload: str
+    dataset: str
+    objective: str
+    seq_len: int
+    batch_size: int
+    dtype: str = "float32"
+    device: str = "cpu"
+    threads: int = 1
+    backend: str = "auto"
+    seed: int = 0
+    rounds: int = 3
+    round_seconds: float | None = None
+    requests: int = 0
+    max_epochs: int = 0
+    patience: int = 0
+    min_count: int = 5
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def cell_id(self) -> str:
+        """Such as "mamba4rec-ml_1m-train_epoch-all-L200-B256-cpu2-auto"; unique within a suite."""
+        where = f"{self.device.replace(':', '')}{self.threads if self.device == 'cpu' else ''}"
+        parts = [self.model, _slug(self.dataset), self.workload]
+        if self.workload in ("train_epoch", "fit"):
+            parts.append(self.objective)
+        parts += [f"L{self.seq_len}", f"B{self.batch_size}", where, self.backend]
+        if self.dtype != "float32":
+            parts.append(self.dtype)
+        if self.workload == "fit" or self.seed:
+            parts.append(f"s{self.seed}")
+        return "-".join(parts)
+
+    @property
+    def key(self) -> str:
+        """sha256-16 of the canonical config."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"options": dict(self.options)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Cell:
+        return cls(**(content | {"options": tuple(content["options"].items())}))
+
+
+def _slug(dataset: str) -> str:
+    """A dataset's name, or for a path its stem and a short hash of the whole path."""
+    if re.fullmatch(r"\w+", dataset):
+        return dataset
+    stem = re.sub(r"\W+", "_", dataset.rsplit("/", 1)[-1].split(".")[0])[:40]
+    return f"{stem}_{hashlib.sha256(dataset.encode()).hexdigest()[:4]}"

@@ -1,0 +1,147 @@
+"""pytest as the front-end: options, one test a cell, and what is added to its benchmark JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cell import Cell
+from bench.journal import JournalError
+from bench.options import OptionError, Options, add_options
+from bench.replay import replay
+from bench.session import Session, headline
+from data.log import DataError
+
+SESSION = pytest.StashKey[Session]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Refuse bad input before anything else happens: one line, exit code 2, nothing written."""
+    if config.getoption("help") or config.getoption("version"):
+        return None
+    try:
+        _refuse_parallel(config)
+        session = Session.prepare(Options(config))
+    except (OptionError, DataError, JournalError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    config.stash[SESSION] = session
+    print(session.dataset_line, file=sys.stderr if config.getoption("collectonly") else sys.stdout)
+    return None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A workload without cells in this suite has no tests."""
+    name = collection_path.stem.removeprefix("bench_")
+    is_bench = collection_path.name.startswith("bench_")
+    return True if is_bench and name not in config.stash[SESSION].workloads else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    workload = metafunc.function.__name__.removeprefix("test_")
+    cells = [c for c in metafunc.config.stash[SESSION].cells if c.workload == workload]
+    metafunc.parametrize("cell", cells, ids=[cell.cell_id for cell in cells])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.getoption("collectonly"):
+        return
+    selected = [item.callspec.params["cell"] for item in session.items]  # type: ignore[attr-defined]
+    try:
+        lines = session.config.stash[SESSION].begin(selected)
+        _make_folder(session.config)
+    except (JournalError, OSError) as error:
+        pytest.exit(f"error: {error}", returncode=2)
+    _reporter(session.config).write_line("\n".join(lines))
+
+
+@pytest.fixture
+def measured(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Cell], None]:
+    """Measure a cell in its worker and play its samples back."""
+    session = request.config.stash[SESSION]
+
+    def measure(cell: Cell) -> None:
+        replay(benchmark, session.measure(cell))
+
+    return measure
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and _CONFIG:
+        config = _CONFIG[0]
+        cell_id = report.nodeid.partition("[")[2].removesuffix("]")
+        record = config.stash[SESSION].records.get(cell_id)
+        if record is not None:
+            _reporter(config).ensure_newline()
+            _reporter(config).write_line(f"  {cell_id}: {headline(record)}")
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """A line a cell stands for its dot."""
+    return ("passed", "", "PASSED") if report.passed and report.when == "call" else None
+
+
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    machine_info["seqrec_bench"] = config.stash[SESSION].summary()["machine"]
+
+
+def pytest_benchmark_update_json(
+    config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
+) -> None:
+    output_json["seqrec_bench"] = config.stash[SESSION].summary()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    config = terminalreporter.config
+    session = config.stash.get(SESSION, None)
+    if session is None or session.runner is None:
+        return
+    session.finish()
+    folder = session.runner.journal.folder
+    terminalreporter.write_line(f"{len(session.records)} cells are kept in {folder}")
+    target: Path | None = config.getoption("benchmark_json")
+    if target is None:
+        terminalreporter.write_line(f"draw them: python plot_results.py {folder}")
+        return
+    if not any(record.status == "ok" for record in session.records.values()):
+        # pytest-benchmark writes nothing without a timed row; what failed is a result too.
+        content = {"benchmarks": [], "seqrec_bench": session.summary()}
+        target.write_text(json.dumps(content, indent=1) + "\n")
+    terminalreporter.write_line(f"draw them: python plot_results.py {target}")
+
+
+_CONFIG: list[pytest.Config] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    _CONFIG[:] = [config]
+
+
+def _reporter(config: pytest.Config) -> pytest.TerminalReporter:
+    reporter: pytest.TerminalReporter = config.pluginmanager.getplugin("terminalreporter")
+    return reporter
+
+
+def _refuse_parallel(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", default=None):
+        raise OptionError("-n: cells are measured one at a time; run without pytest-xdist")
+
+
+def _make_folder(config: pytest.Config) -> None:
+    target: Path | None = config.getoption("benchmark_json")
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,34 @@
+"""How long a cell will take: as it took before, else by rough figures of a two-core machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bench.cell import Cell
+from bench.memory_pass import MEASURED
+
+# Seconds to start a worker, import torch and read the data.
+_START = 2.5
+_EPOCH = 30.0
+_FIT_EPOCH = 2.0
+_REQUEST = 0.004
+
+
+def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
+    """Expected seconds of one cell, all its workers together."""
+    if cell.key in past:
+        return past[cell.key]
+    passes = 2 if cell.workload in MEASURED else 1
+    rounds = cell.rounds * (cell.round_seconds or _EPOCH) if cell.workload == "train_epoch" else 0.0
+    return passes * _START + 1.3 * rounds + _REQUEST * cell.requests + _FIT_EPOCH * cell.max_epochs
+
+
+def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:
+    return sum(seconds_of(cell, past) for cell in cells)
+
+
+def in_words(seconds: float) -> str:
+    """ "40 s", "3.5 min" or "2.1 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

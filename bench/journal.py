@@ -1,0 +1,182 @@
+"""The journal of a run: a folder under results/ with one file a finished cell, so that nothing is
+lost.
+
+    results/<run_id>/manifest.json  cells/<cell_id>.json  raw/<cell_id>.npz  weights/<cell_id>.pt
+
+A run that was stopped is found again by its key (suite, cells, code, data, machine) and goes on; a
+run that was finished, or whose code has changed, is left alone and a new one begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.cell import Cell
+from bench.files import write_whole
+from measure.record import Record, RecordError, dumps, loads
+
+SCHEMA = "seqrec-bench/run/1"
+_CODE_FOLDERS = ("bench", "data", "measure", "models", "workloads")
+
+
+class JournalError(RuntimeError):
+    """The results folder can't be used; one line for the user."""
+
+
+@dataclass
+class Manifest:
+    """What a run is; written when it begins and when it ends."""
+
+    run_id: str
+    key: str
+    suite: str
+    cells: list[str]
+    argv: list[str]
+    dataset_line: str
+    commit: str | None
+    machine: dict[str, Any]
+    started: str
+    ended: str | None = None
+    state: str = "running"
+    schema: str = SCHEMA
+
+
+class Journal:
+    """One run's folder. `resumed` tells how many cells were there when it was opened."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.resumed = 0
+
+    @classmethod
+    def open(cls, results: Path, manifest: Manifest, *, fresh: bool) -> Journal:
+        """The unfinished run of the same key, or a new one; JournalError where nothing can be
+        written.
+        """
+        old = None if fresh else _unfinished(results, manifest.key)
+        journal = old or cls(results / manifest.run_id, manifest)
+        try:
+            for name in ("cells", "raw", "weights"):
+                (journal.folder / name).mkdir(parents=True, exist_ok=True)
+            journal._write_manifest()
+        except OSError as error:
+            raise JournalError(f"can't write to {results}: {error.strerror}") from error
+        journal.resumed = len(list(journal.folder.glob("cells/*.json")))
+        return journal
+
+    def path(self, kind: str, cell: Cell) -> Path:
+        """Where the cell's file of that kind ("cells", "raw", "weights", "findings") is."""
+        suffix = {"cells": ".json", "raw": ".npz", "weights": ".pt", "findings": ".part"}[kind]
+        folder = "cells" if kind == "findings" else kind
+        return self.folder / folder / (cell.cell_id + suffix)
+
+    def read(self, cell: Cell) -> Record | None:
+        """The finished cell's record, or None; a file that can't be read counts as not finished."""
+        try:
+            record = loads(self.path("cells", cell).read_bytes())
+        except (FileNotFoundError, RecordError):
+            return None
+        return record if record.key == cell.key else None
+
+    def write(self, cell: Cell, record: Record, raw: dict[str, list[float]]) -> None:
+        """Keep a finished cell: long samples first, then the record that makes it count."""
+        try:
+            if raw:
+                np.savez_compressed(
+                    self.path("raw", cell), **{k: np.asarray(v) for k, v in raw.items()}
+                )
+            write_whole(self.path("cells", cell), dumps(record))
+        except OSError as error:
+            raise JournalError(f"can't write to {self.folder}: {error.strerror}") from error
+
+    def finish(self, cells: list[Cell]) -> None:
+        """Mark the run as complete when every cell has its record."""
+        if all(self.path("cells", cell).exists() for cell in cells):
+            self.manifest.state = "complete"
+            self.manifest.ended = datetime.now(UTC).isoformat(timespec="seconds")
+            self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        content = json.dumps(asdict(self.manifest), indent=1, sort_keys=True) + "\n"
+        write_whole(self.folder / "manifest.json", content)
+
+
+def new_manifest(
+    *,
+    suite: str,
+    cells: list[Cell],
+    argv: list[str],
+    dataset_line: str,
+    data_hashes: dict[str, str],
+    commit: str | None,
+    machine: dict[str, Any],
+    root: Path,
+) -> Manifest:
+    """A manifest whose key tells whether another run measured the same things in the same way."""
+    parts = [suite, sorted(c.key for c in cells), data_hashes, machine["fingerprint"], _code(root)]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    now = datetime.now(UTC)
+    return Manifest(
+        run_id=f"{suite}-{now:%Y%m%d-%H%M%S}-{key[:6]}",
+        key=key,
+        suite=suite,
+        cells=[cell.cell_id for cell in cells],
+        argv=argv,
+        dataset_line=dataset_line,
+        commit=commit,
+        machine=machine,
+        started=now.isoformat(timespec="seconds"),
+    )
+
+
+def past_seconds(results: Path) -> dict[str, float]:
+    """How long each cell key took in any run kept under `results`, for the estimate."""
+    seconds: dict[str, float] = {}
+    for path in sorted(results.glob("*/cells/*.json"), key=lambda p: p.stat().st_mtime):
+        try:
+            record = loads(path.read_bytes())
+        except (OSError, RecordError):
+            continue
+        seconds[record.key] = record.wall_s
+    return seconds
+
+
+def require_writable(results: Path) -> None:
+    """JournalError in one line where runs can't be kept there; leaves nothing behind."""
+    probe = results / ".probe"
+    existed = results.exists()
+    try:
+        probe.mkdir(parents=True)
+        probe.rmdir()
+    except OSError as error:
+        raise JournalError(f"can't write to {results}: {error.strerror}") from error
+    if not existed:
+        shutil.rmtree(results, ignore_errors=True)
+
+
+def _unfinished(results: Path, key: str) -> Journal | None:
+    for path in sorted(results.glob("*/manifest.json"), reverse=True):
+        try:
+            manifest = Manifest(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+        if manifest.key == key and manifest.state == "running":
+            return Journal(path.parent, manifest)
+    return None
+
+
+def _code(root: Path) -> str:
+    """A hash of all code that a measured number depends on."""
+    digest = hashlib.sha256()
+    for folder in _CODE_FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,152 @@
+"""The suite's options on pytest's command line, and their check: one clear line for what is not
+allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import models
+import workloads
+from bench.matrix import Choices
+from bench.suites import SUITES
+from data.batches import OBJECTIVES
+from measure.processor import physical_cores
+from models.ops.backend import BACKENDS
+from workloads.setting import DTYPES
+
+if TYPE_CHECKING:
+    import pytest
+
+_HELP = {
+    "--suite": "which list of cells: " + ", ".join(SUITES) + " (default: quick)",
+    "--model": "models, such as sasrec,mamba4rec",
+    "--dataset": "data sets by name, or a file's path",
+    "--workload": "workloads, such as train_epoch,recommend",
+    "--seq-len": "history lengths, such as 50,200",
+    "--batch-size": "batch sizes, such as 1,256",
+    "--seeds": "seeds, such as 0,1,2",
+    "--objective": "training objective: " + ", ".join(OBJECTIVES),
+    "--device": "cpu, cuda or cuda:N (default: cpu)",
+    "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
+    "--threads": "CPU threads of a worker (default: the cores allotted)",
+    "--backend": "kernels of models that have a choice: " + ", ".join(BACKENDS),
+    "--min-count": "k of the k-core filter (default: 5)",
+    "--data-dir": "folder with data sets, looked in first",
+    "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
+    "--results-dir": "where runs are kept (default: results)",
+    "--cell-timeout": "seconds for one worker (default: 1800)",
+    "--memory-limit": "memory for one worker, such as 2GB",
+}
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+class OptionError(ValueError):
+    """A value that is not allowed; the message names it and what is."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the suite's options to pytest."""
+    group = parser.getgroup("seqrec-bench", "what is measured")
+    for name, text in _HELP.items():
+        group.addoption(name, default=None, help=text)
+    group.addoption("--fresh", action="store_true", help="measure all anew, keep nothing")
+    group.addoption("--retry-failed", action="store_true", help="measure failed cells again")
+
+
+class Options:
+    """The checked command line; every wrong value raises OptionError when it is made."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.suite = self._one("--suite", SUITES) or "quick"
+        self.fresh = bool(config.getoption("--fresh"))
+        self.retry = bool(config.getoption("--retry-failed"))
+        self.columns = self._text("--columns")
+        self.data_dir = self._folder("--data-dir")
+        self.results = Path(self._text("--results-dir") or config.rootpath / "results")
+        self.timeout = self._seconds("--cell-timeout") or 1800.0
+        self.memory_limit = self._bytes("--memory-limit")
+        self.choices = Choices(
+            models=self._names("--model", models.names()),
+            datasets=self._list("--dataset"),
+            workloads=self._names("--workload", workloads.names()),
+            seq_lens=self._numbers("--seq-len"),
+            batch_sizes=self._numbers("--batch-size"),
+            seeds=self._numbers("--seeds", least=0),
+            objective=self._one("--objective", OBJECTIVES),
+            device=self._device(),
+            dtype=self._one("--dtype", DTYPES) or "float32",
+            threads=self._threads(),
+            backend=self._one("--backend", BACKENDS) or "auto",
+            min_count=(self._numbers("--min-count") or (5,))[0],
+        )
+
+    def _text(self, option: str) -> str | None:
+        value: str | None = self._config.getoption(option)
+        return value
+
+    def _list(self, option: str) -> tuple[str, ...] | None:
+        text = self._text(option)
+        if text is None:
+            return None
+        values = tuple(part.strip() for part in text.split(","))
+        if not all(values):
+            raise OptionError(f"{option} {text!r}: an empty value; give names with commas between")
+        return values
+
+    def _names(self, option: str, allowed: list[str]) -> tuple[str, ...] | None:
+        for value in self._list(option) or ():
+            if value not in allowed:
+                raise OptionError(f"{option} {value!r}: choose from {', '.join(allowed)}")
+        return self._list(option)
+
+    def _one(self, option: str, allowed: object) -> str | None:
+        value = self._text(option)
+        names = [str(name) for name in allowed]  # type: ignore[attr-defined]
+        if value is not None and value not in names:
+            raise OptionError(f"{option} {value!r}: choose from {', '.join(names)}")
+        return value
+
+    def _numbers(self, option: str, least: int = 1) -> tuple[int, ...] | None:
+        values = self._list(option)
+        for value in values or ():
+            if not re.fullmatch(r"\d{1,9}", value) or int(value) < least:
+                raise OptionError(f"{option} {value!r}: whole numbers from {least} are allowed")
+        return None if values is None else tuple(int(value) for value in values)
+
+    def _threads(self) -> int:
+        cores = physical_cores()
+        threads = (self._numbers("--threads") or (cores,))[0]
+        if threads > cores:
+            raise OptionError(f"--threads {threads}: this machine allots 1 to {cores} cores")
+        return threads
+
+    def _device(self) -> str:
+        device = self._text("--device") or "cpu"
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+            raise OptionError(f"--device {device!r}: choose from cpu, cuda, cuda:N")
+        return device
+
+    def _folder(self, option: str) -> Path | None:
+        text = self._text(option)
+        if text is not None and not Path(text).is_dir():
+            raise OptionError(f"{option} {text!r}: no such folder")
+        return None if text is None else Path(text)
+
+    def _seconds(self, option: str) -> float | None:
+        text = self._text(option)
+        if text is not None and not re.fullmatch(r"\d+(\.\d+)?", text):
+            raise OptionError(f"{option} {text!r}: a number of seconds is allowed")
+        return None if text is None else float(text)
+
+    def _bytes(self, option: str) -> int | None:
+        text = self._text(option)
+        if text is None:
+            return None
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.lower())
+        if match is None or match[2] not in _UNITS:
+            raise OptionError(f"{option} {text!r}: such as 500MB, 2GB or 2GiB is allowed")
+        return int(float(match[1]) * _UNITS[match[2]])

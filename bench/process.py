@@ -1,0 +1,107 @@
+"""A worker's life: started fresh with its environment fixed, ended with its children, its end
+explained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+from bench.findings import Findings
+from bench.worker import Request
+from measure.allocator import keep_memory_environment
+from measure.record import Metric
+
+ROOT = Path(__file__).resolve().parent.parent
+_LOG_TAIL = 4000
+
+
+def run_worker(request: Request, *, timeout: float) -> Findings:
+    """The findings of one worker; its death, hang or silence becomes a status with a reason.
+
+    Args:
+        timeout: seconds after which it is ended.
+    """
+    request.out.unlink(missing_ok=True)
+    kills_before = _out_of_memory_kills()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"],
+            cwd=ROOT,
+            env=worker_environment(request),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.communicate(request.dumps().encode(), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return _failed("timeout", f"not finished after {timeout:g} s", log)
+        finally:
+            _end(process)
+        killed = _out_of_memory_kills() > kills_before
+        return _read(request.out, process.returncode, log, killed_for_memory=killed)
+
+
+def worker_environment(request: Request) -> dict[str, str]:
+    """The parent's environment with what must be fixed before torch is imported."""
+    threads = str(request.cell.threads)
+    fixed = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "NUMBA_NUM_THREADS": threads,
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+    if request.measuring == "time":
+        fixed |= keep_memory_environment()
+    return dict(os.environ) | fixed
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the worker's whole process group; nothing of it outlives its cell."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _read(out: Path, code: int, log: object, *, killed_for_memory: bool) -> Findings:
+    if code == 0 and out.exists():
+        return _findings(json.loads(out.read_text()))
+    if code == -signal.SIGKILL and killed_for_memory:
+        return _failed("oom", "killed by the kernel for memory (SIGKILL)", log)
+    if code < 0:
+        return _failed("error", f"worker died of {signal.Signals(-code).name}", log)
+    return _failed("error", f"worker ended with exit code {code} and left no findings", log)
+
+
+def _findings(content: dict[str, object]) -> Findings:
+    known = {field.name: content[field.name] for field in fields(Findings)}
+    metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}  # type: ignore[attr-defined]
+    return Findings(metrics=metrics, **known)  # type: ignore[arg-type]
+
+
+def _failed(status: str, reason: str, log: object) -> Findings:
+    log.seek(0)  # type: ignore[attr-defined]
+    tail = log.read()[-_LOG_TAIL:].decode(errors="replace")  # type: ignore[attr-defined]
+    return Findings(status=status, reason=reason, details=tail)  # type: ignore[arg-type]
+
+
+def _out_of_memory_kills() -> int:
+    """How often the kernel has killed for memory, on this machine or in this container; 0 if
+    unknown.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,107 @@
+"""From a cell to its record: the journal first, else one worker for time and one for memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.cell import Cell
+from bench.findings import Findings
+from bench.journal import Journal
+from bench.memory_pass import MEASURED
+from bench.process import run_worker
+from bench.worker import Request
+from measure.clock import Stopwatch
+from measure.record import Record, not_measured
+
+RETRIED = ("error", "timeout")
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs cells one after the other.
+
+    Args:
+        timeout: seconds for one worker.
+        memory_limit: bytes of data a worker may hold; None for no limit.
+        retry: measure cells again that ended in an error or a timeout.
+    """
+
+    journal: Journal
+    data_dir: Path | None
+    columns: str | None
+    timeout: float
+    memory_limit: int | None = None
+    retry: bool = False
+
+    def kept(self, cell: Cell) -> Record | None:
+        """The record of an earlier start of this run, if it counts."""
+        record = self.journal.read(cell)
+        if record is not None and self.retry and record.status in RETRIED:
+            return None
+        return record
+
+    def run(self, cell: Cell) -> Record:
+        """The cell's record: kept, or measured now and written to the journal."""
+        return self.kept(cell) or self._measure(cell)
+
+    def _measure(self, cell: Cell) -> Record:
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with Stopwatch() as watch:
+            findings = self._work(cell, "time")
+            if findings.status == "ok" and cell.workload in MEASURED:
+                _add_memory(findings, self._work(cell, "memory"))
+        record = Record(
+            cell_id=cell.cell_id,
+            key=cell.key,
+            config=cell.to_dict(),
+            status=findings.status,
+            reason=findings.reason,
+            resolved=findings.resolved,
+            metrics=findings.metrics,
+            samples=findings.samples,
+            flags=findings.flags,
+            machine=findings.machine or self.journal.manifest.machine,
+            data=findings.data,
+            started=started,
+            wall_s=watch.seconds or 0.0,
+            details=findings.details,
+        )
+        self.journal.write(cell, record, findings.raw)
+        return record
+
+    def _work(self, cell: Cell, measuring: str) -> Findings:
+        out = self.journal.path("findings", cell)
+        request = Request(
+            cell,
+            measuring,
+            out.resolve(),
+            self.journal.path("weights", cell).resolve(),
+            data_dir=self.data_dir.resolve() if self.data_dir else None,
+            columns=self.columns,
+            memory_limit=self.memory_limit,
+        )
+        try:
+            return run_worker(request, timeout=self.timeout)
+        finally:
+            out.unlink(missing_ok=True)
+
+
+def _add_memory(findings: Findings, memory: Findings) -> None:
+    """Join the memory pass to the timed one; where it failed, the metric says why."""
+    if memory.status == "ok":
+        findings.metrics |= memory.metrics
+        findings.resolved["allocator_memory_pass"] = memory.resolved.get("allocator")
+        return
+    reason = f"memory pass: {memory.status}: {memory.reason}"
+    findings.metrics["memory_peak"] = not_measured(
+        reason, unit="B", better="lower", kind="memory_physical"
+    )
+    findings.details = memory.details
+
+
+def without_samples(record: Record) -> Record:
+    """The record as the joint results file keeps it: everything but a traceback's text."""
+    return dataclasses.replace(record, details=None)

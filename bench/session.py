@@ -1,0 +1,174 @@
+"""One start of the suite: options become cells, data is resolved once, the journal opened, cells
+measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import data
+from bench.cell import Cell
+from bench.estimate import in_words, total_seconds
+from bench.journal import SCHEMA, Journal, new_manifest, past_seconds, require_writable
+from bench.matrix import NO_MODEL, cells_of
+from bench.options import OptionError, Options
+from bench.progress import CellProgress
+from bench.runner import Runner, without_samples
+from bench.suites import SUITES
+from data.interactions import Interactions
+from data.log import Columns
+from measure.commit import find_commit
+from measure.machine import describe_machine
+from measure.record import Record
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Session:
+    """What pytest's hooks work with; made once the command line is known to be right."""
+
+    options: Options
+    cells: list[Cell]
+    dataset_line: str
+    data_hashes: dict[str, str]
+    records: dict[str, Record] = field(default_factory=dict)
+    runner: Runner | None = None
+    progress: CellProgress | None = None
+
+    @classmethod
+    def prepare(cls, options: Options) -> Session:
+        """Reads every dataset once, so that bad input is refused before anything is measured.
+
+        Raises OptionError, DataError or JournalError, each with one line for the user.
+        """
+        cells = cells_of(SUITES[options.suite], options.choices)
+        if not cells:
+            raise OptionError(f"suite {options.suite} has no cells under these options")
+        require_writable(options.results)
+        logs = {name: _read(name, options) for name in sorted({cell.dataset for cell in cells})}
+        # A path stays what the cell is called by; `auto` becomes the name of what it found.
+        names = {name: logs[name].name if name == "auto" else name for name in logs}
+        cells = [dataclasses.replace(c, dataset=names[c.dataset]) for c in cells]
+        _check_lengths(cells, {names[name]: log for name, log in logs.items()})
+        line = "; ".join(_line(log, chosen=name == "auto") for name, log in logs.items())
+        hashes = {names[name]: log.sequence_hash for name, log in logs.items()}
+        return cls(options, list(dict.fromkeys(cells)), line, hashes)
+
+    @property
+    def workloads(self) -> set[str]:
+        return {cell.workload for cell in self.cells}
+
+    def begin(self, selected: list[Cell]) -> list[str]:
+        """Open the journal; the lines to print before the first cell."""
+        options, machine = self.options, describe_machine(threads=self.options.choices.threads)
+        commit = find_commit(ROOT)
+        past = past_seconds(options.results)
+        manifest = new_manifest(
+            suite=options.suite,
+            cells=self.cells,
+            argv=sys.argv[1:],
+            dataset_line=self.dataset_line,
+            data_hashes=self.data_hashes,
+            commit=_short(commit),
+            machine=machine,
+            root=ROOT,
+        )
+        journal = Journal.open(options.results, manifest, fresh=options.fresh)
+        self.runner = Runner(
+            journal,
+            options.data_dir,
+            options.columns,
+            options.timeout,
+            options.memory_limit,
+            options.retry,
+        )
+        to_do = [cell for cell in selected if self.runner.kept(cell) is None]
+        self.progress = CellProgress(to_do, past)
+        expected = in_words(total_seconds(to_do, past))
+        lines = [f"suite {options.suite}: {len(to_do)} cells to measure, about {expected}"]
+        kept = len(selected) - len(to_do)
+        if kept:
+            lines.append(
+                f"going on with {journal.folder.name}: {kept} finished cells are kept;"
+                " --fresh measures all anew"
+            )
+        return lines
+
+    def measure(self, cell: Cell) -> Record:
+        """The cell's record, kept or new."""
+        assert self.runner is not None, "begin() comes first"
+        assert self.progress is not None, "begin() comes first"
+        with self.progress.cell(cell):
+            record = self.runner.run(cell)
+        self.records[cell.cell_id] = record
+        return record
+
+    def finish(self) -> None:
+        if self.runner is not None:
+            self.runner.journal.finish(self.cells)
+
+    def summary(self) -> dict[str, Any]:
+        """What goes beside pytest-benchmark's own content: the run and all its records."""
+        assert self.runner is not None, "begin() comes first"
+        manifest = dataclasses.asdict(self.runner.journal.manifest)
+        records = [without_samples(r).to_dict() for _, r in sorted(self.records.items())]
+        return manifest | {"schema": SCHEMA, "records": records}
+
+
+def headline(record: Record) -> str:
+    """A cell's outcome in a few words, for the terminal."""
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    shown = {
+        "train_epoch": ("epoch_time", "memory_peak"),
+        "recommend": ("latency_p50", "latency_p95"),
+        "serve_step": ("latency_p50", "latency_p95"),
+        "rank_all": ("rank_time",),
+        "fit": ("ndcg@10", "hr@10", "fit_time"),
+        "load": ("load_time", "memory_peak"),
+    }[record.config["workload"]]
+    return ", ".join(f"{name} {_in_units(record, name)}" for name in shown)
+
+
+def _in_units(record: Record, name: str) -> str:
+    metric = record.metrics.get(name)
+    if metric is None or metric.value is None:
+        return "not measured"
+    if metric.unit == "s":
+        return f"{metric.value:.3g} s" if metric.value >= 0.1 else f"{metric.value * 1e3:.3g} ms"
+    return f"{metric.value / 2**20:.0f} MiB" if metric.unit == "B" else f"{metric.value:.4f}"
+
+
+def _read(name: str, options: Options) -> Interactions:
+    columns = Columns.parse(options.columns) if options.columns else None
+    return data.load(
+        name, data_dir=options.data_dir, min_count=options.choices.min_count, columns=columns
+    )
+
+
+def _line(log: Interactions, *, chosen: bool) -> str:
+    counts = f"{log.num_users:,} users, {log.num_items:,} items, {log.num_events:,} events"
+    return f"data: {log.name}{' (auto)' if chosen else ''}, {counts}, {log.source}"
+
+
+def _check_lengths(cells: list[Cell], logs: dict[str, Interactions]) -> None:
+    """Requests are cut from the log, so it must be longer than they are."""
+    for cell in cells:
+        log = logs[cell.dataset]
+        if cell.model != NO_MODEL and cell.seq_len >= log.num_events:
+            raise OptionError(
+                f"--seq-len {cell.seq_len}: {log.name} has {log.num_events} events;"
+                " choose a shorter length or a larger dataset"
+            )
+
+
+def _short(commit: dict[str, Any]) -> str | None:
+    identity = commit.get("id")
+    if identity is None:
+        return None
+    return str(identity)[:10] + ("-dirty" if commit.get("dirty") else "")

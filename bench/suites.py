@@ -1,0 +1,65 @@
+"""The suites: named lists of cells, each a tuple of blocks. A plain dict; add one here."""
+
+from __future__ import annotations
+
+from bench.matrix import Block
+
+_TINY = "synthetic_u60_i50_n20"
+_LONG = "synthetic_u64_i3400_n20000"
+_LENGTHS = (50, 100, 200, 512, 1024, 2048, 4096, 8192, 16384)
+
+SUITES: dict[str, tuple[Block, ...]] = {
+    # Seconds: every workload once, on made-up data; for tests.
+    "smoke": (
+        Block("load", (8,), (_TINY,), rounds=2),
+        Block("train_epoch", (8, 16), (_TINY,), batch_sizes=(16,), rounds=2, round_seconds=0.05),
+        Block("recommend", (8, 16), (_TINY,), batch_sizes=(1,), requests=60),
+        Block("serve_step", (16,), (_TINY,), batch_sizes=(1,), requests=60),
+        Block("rank_all", (8,), (_TINY,), rounds=2),
+        Block("fit", (8,), (_TINY,), batch_sizes=(16,), max_epochs=2, patience=2),
+    ),
+    # The default: at most five minutes on two cores.
+    "quick": (
+        Block("load", (50,), rounds=5),
+        Block("train_epoch", (50, 100, 200), rounds=5, round_seconds=0.7),
+        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=400),
+        Block("serve_step", (50, 100, 200), stateful=True, batch_sizes=(1,), requests=400),
+        Block("fit", (50,), batch_sizes=(64,), max_epochs=8, patience=8),
+    ),
+    # The Mamba4Rec paper's protocol (arXiv 2403.03900): every prefix a sample, batch 2048.
+    "paper": (
+        Block(
+            "train_epoch",
+            (200,),
+            ("ml_1m",),
+            batch_sizes=(2048,),
+            regime="paper",
+            round_seconds=60.0,
+        ),
+        Block(
+            "train_epoch",
+            (50,),
+            ("amazon_beauty", "amazon_video_games"),
+            batch_sizes=(2048,),
+            regime="paper",
+            round_seconds=60.0,
+        ),
+        Block("recommend", (200,), ("ml_1m",), batch_sizes=(1, 4096), requests=300),
+        Block("rank_all", (200,), ("ml_1m",), batch_sizes=(256,)),
+        Block("rank_all", (50,), ("amazon_beauty", "amazon_video_games"), batch_sizes=(256,)),
+    ),
+    # Length: equal tokens a batch, histories that are long enough for each L.
+    "scaling": (
+        Block("train_epoch", _LENGTHS, (_LONG,), tokens=16384, round_seconds=3.0),
+        Block("recommend", _LENGTHS, (_LONG,), batch_sizes=(1,), requests=100),
+    ),
+    # The next event three ways: recurrent state, key/value cache, recomputation of the window.
+    "serving": (
+        Block("serve_step", (50, 200, 1000, 4096), batch_sizes=(1, 64), requests=1000),
+        Block("recommend", (50, 200, 1000, 4096), batch_sizes=(1,), requests=300),
+    ),
+    # Three seeds to early stopping.
+    "accuracy": (
+        Block("fit", (50,), batch_sizes=(64,), seeds=(0, 1, 2), max_epochs=200, patience=10),
+    ),
+}

@@ -1,0 +1,179 @@
+"""How each workload is timed: warm-up, rounds or requests, and the metrics that come of them.
+
+`PROCEDURES[workload](cell, setting, findings)` prepares the workload (its checks included), times
+it and fills the findings in. A wrong result raises before anything is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bench.cell import Cell
+from bench.findings import Findings, fact
+from measure.clock import Stopwatch, gc_disabled, now, until_steady
+from measure.contention import contention
+from measure.quantile import median_metric, percentile_metrics
+from measure.ranking import ranking_metrics, ranks
+from measure.record import Metric
+from workloads.rank_all import RankAll
+from workloads.recommend import Recommend
+from workloads.serve_step import ServeStep
+from workloads.setting import Setting
+from workloads.train_epoch import TrainEpoch
+
+# Requests stop after so long, however many were asked for; percentiles then follow what there is.
+LATENCY_SECONDS = 30.0
+_BLOCKS = 10
+
+
+def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
+    """Epochs from the same start, whole or scaled up from a part of one (flag "extrapolated")."""
+    workload = TrainEpoch(setting)
+    workload.prepare()
+    batches = workload.batches
+    warmup = until_steady(
+        lambda: workload.run(1), device=cell.device, maximum=12, seconds=_share(cell, 1.5)
+    )
+    steps = _steps_per_round(cell, workload)
+    done = workload.samples_in(steps)
+    seconds = []
+    with contention() as reading:
+        for _ in range(cell.rounds):
+            workload.reset()
+            with Stopwatch(cell.device) as watch:
+                workload.run(steps)
+            seconds.append(_seconds(watch))
+    scale = batches.num_samples / done
+    method = "median of whole epochs, perf_counter_ns"
+    if done < batches.num_samples:
+        method = f"median of rounds of {steps} of {len(batches)} steps, scaled by samples"
+        findings.flags.append("extrapolated")
+    epochs = [s * scale for s in seconds]
+    epoch = median_metric(epochs, unit="s", better="lower", kind="time", method=method)
+    findings.flags += reading.flags
+    findings.samples["epoch_time"] = epochs
+    findings.metrics |= {
+        "epoch_time": epoch,
+        "step_time": _per(epoch, len(batches), "epoch_time / steps"),
+        "samples_per_second": _rate(epoch, batches.num_samples, "rows an epoch / epoch_time"),
+        "items_per_second": _rate(epoch, batches.num_events, "real events / epoch_time"),
+        "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),
+        "params": fact(workload.model.num_parameters(), "1", "counted"),
+        "train_flops": fact(workload.flops(), "FLOP", "analytic, an epoch, backward = 2 forward"),
+        "steps": fact(len(batches), "1", "counted", better="none"),
+    }
+
+
+def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
+    """Whole requests from histories; nothing is kept between them."""
+    workload = Recommend(setting)
+    workload.prepare()
+    _time_requests(cell, workload.request, findings)
+    findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
+    findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
+
+
+def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
+    """One more event from kept state."""
+    workload = ServeStep(setting)
+    workload.prepare()
+    _time_requests(cell, workload.request, findings)
+    findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
+    findings.metrics["state_bytes"] = fact(workload.state_bytes(), "B", "counted, one user")
+
+
+def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
+    """The whole test split in full, by untrained weights: its cost, not its score."""
+    workload = RankAll(setting, ranks)
+    workload.prepare()
+    warmup = until_steady(lambda: workload.run(), device=cell.device, maximum=5, seconds=5.0)
+    seconds = []
+    with contention() as reading:
+        for _ in range(cell.rounds):
+            with Stopwatch(cell.device) as watch:
+                found = workload.run()
+            seconds.append(_seconds(watch))
+    findings.flags += [*reading.flags, "untrained"]
+    took = median_metric(
+        seconds, unit="s", better="lower", kind="time", method="median of rounds, perf_counter_ns"
+    )
+    findings.samples["rank_time"] = seconds
+    findings.metrics |= ranking_metrics(found) | {
+        "rank_time": took,
+        "users_per_second": _rate(took, len(found), "test users / rank_time"),
+        "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),
+    }
+
+
+PROCEDURES: dict[str, Callable[[Cell, Setting, Findings], None]] = {
+    "train_epoch": time_training,
+    "recommend": time_recommending,
+    "serve_step": time_stepping,
+    "rank_all": time_ranking,
+}
+
+
+def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findings) -> None:
+    warmup = until_steady(lambda: request(0), device=cell.device, maximum=100, seconds=3.0)
+    latencies: list[float] = []
+    watch = Stopwatch(cell.device)
+    end = now() + LATENCY_SECONDS
+    with gc_disabled(), contention() as reading:
+        for index in range(cell.requests):
+            with watch:
+                request(index)
+            latencies.append(_seconds(watch))
+            if now() > end:
+                break
+    findings.flags += reading.flags
+    findings.raw["latency"] = latencies
+    findings.samples["latency_block_p50"] = _block_medians(latencies)
+    took = sum(latencies)
+    findings.metrics |= percentile_metrics(latencies) | {
+        "users_per_second": Metric(
+            len(latencies) * cell.batch_size / took,
+            "1/s",
+            "higher",
+            "time",
+            "users / sum of latencies, one request at a time",
+            n=len(latencies),
+        ),
+        "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),
+    }
+
+
+def _steps_per_round(cell: Cell, workload: TrainEpoch) -> int:
+    """How many steps fit in a round, at least three and at most the whole epoch."""
+    whole = len(workload.batches)
+    if cell.round_seconds is None:
+        return whole
+    with Stopwatch(cell.device) as watch:
+        workload.run(min(2, whole))
+    step = _seconds(watch) / min(2, whole)
+    return min(whole, max(3, round(cell.round_seconds / step)))
+
+
+def _share(cell: Cell, factor: float) -> float:
+    return 10.0 if cell.round_seconds is None else factor * cell.round_seconds
+
+
+def _seconds(watch: Stopwatch) -> float:
+    assert watch.seconds is not None, "the watch has stopped"
+    return watch.seconds
+
+
+def _block_medians(samples: Sequence[float]) -> list[float]:
+    """Medians of up to ten consecutive blocks: what the front-end shows for all requests."""
+    blocks = np.array_split(np.asarray(samples), min(_BLOCKS, len(samples)))
+    return [float(np.median(block)) for block in blocks]
+
+
+def _rate(seconds: Metric, count: int, method: str) -> Metric:
+    value = count / (seconds.value or float("nan"))
+    return Metric(value, "1/s", "higher", "time", method, n=seconds.n)
+
+
+def _per(seconds: Metric, count: int, method: str) -> Metric:
+    return Metric((seconds.value or 0.0) / count, "s", "lower", "time", method, n=seconds.n)

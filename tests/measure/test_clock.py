@@ -1,0 +1,148 @@
+"""The clock against sleeps of known length, made-up durations and made-up counters."""
+
+import gc
+import time
+from collections import namedtuple
+
+import psutil
+import pytest
+
+from measure import clock
+
+CpuTimes = namedtuple("CpuTimes", "user system idle steal")
+
+
+def test_a_sleep_of_50_ms_is_timed_within_2_percent():
+    seconds = []
+    for _ in range(20):  # on a busy machine some sleeps last longer, none lasts shorter
+        with clock.Stopwatch("cpu") as watch:
+            time.sleep(0.050)
+        seconds.append(watch.seconds)
+    assert min(seconds) == pytest.approx(0.050, rel=0.02)
+
+
+def test_now_counts_seconds():
+    start = clock.now()
+    time.sleep(0.02)
+    assert 0.02 <= clock.now() - start < 1.0
+
+
+def test_a_watch_whose_block_failed_has_no_time():
+    watch = clock.Stopwatch("cpu")
+    with pytest.raises(RuntimeError), watch:
+        raise RuntimeError
+    assert watch.seconds is None
+
+
+def test_a_watch_synchronizes_before_it_starts_and_before_it_stops(monkeypatch):
+    events = []
+    monkeypatch.setattr(clock, "synchronize", lambda device: events.append(device))
+    with clock.Stopwatch("cuda:1"):
+        events.append("work")
+    assert events == ["cuda:1", "work", "cuda:1"]
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Make `run` last the given durations, one after the other."""
+
+    def prepare(durations):
+        time_now = [0]
+        calls = []
+        monkeypatch.setattr(clock.time, "perf_counter_ns", lambda: time_now[0])
+
+        def run():
+            time_now[0] += round(durations[len(calls)] * 1e9)
+            calls.append(1)
+
+        return run, calls
+
+    return prepare
+
+
+def test_warm_up_ends_when_the_last_five_calls_agree_within_5_percent(scripted):
+    run, calls = scripted([3.0, 2.0, 1.0, 1.02, 1.0, 1.01, 1.0, 1.0, 1.0])
+    spent = clock.until_steady(run, device="cpu", seconds=100.0)
+    assert len(calls) == 7
+    assert spent == pytest.approx(10.03)
+
+
+def test_warm_up_stops_at_the_most_calls_when_never_steady(scripted):
+    run, calls = scripted([1.0, 2.0] * 50)
+    clock.until_steady(run, device="cpu", maximum=12, seconds=1000.0)
+    assert len(calls) == 12
+
+
+def test_warm_up_stops_at_its_time_but_not_before_the_fewest_calls(scripted):
+    run, calls = scripted([10.0] * 9)
+    clock.until_steady(run, device="cpu", minimum=3, seconds=1.0)
+    assert len(calls) == 3
+
+
+def test_the_collector_is_off_inside_and_restored_after_an_error():
+    seen = []
+
+    def fail():
+        seen.append(gc.isenabled())
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), clock.gc_disabled():
+        fail()
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_a_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with clock.gc_disabled():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def _counters(monkeypatch, before, after):
+    readings = iter([before, after])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
+
+
+def test_steal_above_2_percent_flags_the_block(monkeypatch):
+    _counters(monkeypatch, CpuTimes(10, 5, 100, 1.0), CpuTimes(15, 6, 103.7, 1.3))
+    with clock.contention() as reading:
+        pass
+    assert reading.steal_percent == pytest.approx(3.0)
+    assert reading.flags == ["contended"]
+    assert reading.reason is None
+
+
+def test_steal_of_1_percent_is_recorded_without_a_flag(monkeypatch):
+    _counters(monkeypatch, CpuTimes(10, 5, 100, 1.0), CpuTimes(15, 6, 103.9, 1.1))
+    with clock.contention() as reading:
+        pass
+    assert reading.steal_percent == pytest.approx(1.0)
+    assert reading.flags == []
+
+
+def test_work_of_other_processes_is_told_from_our_own(monkeypatch):
+    _counters(monkeypatch, CpuTimes(10, 5, 100, 0.0), CpuTimes(14, 5, 106, 0.0))
+    with clock.contention() as reading:
+        pass
+    assert reading.others_percent == pytest.approx(40.0, abs=0.5)
+
+
+def test_a_block_shorter_than_a_tick_is_not_judged(monkeypatch):
+    _counters(monkeypatch, CpuTimes(1, 1, 1, 0.0), CpuTimes(1, 1, 1, 0.0))
+    with clock.contention() as reading:
+        pass
+    assert reading.steal_percent is None
+    assert "shorter" in reading.reason
+
+
+def test_a_system_without_steal_says_so(monkeypatch):
+    Times = namedtuple("Times", "user system idle")
+    _counters(monkeypatch, Times(1, 1, 1), Times(2, 1, 3))
+    with clock.contention() as reading:
+        pass
+    assert reading.steal_percent is None
+    assert "steal" in reading.reason
