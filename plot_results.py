@@ -21,7 +21,6 @@ from report.table import print_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
         runs = load_runs(arguments.files)
@@ -38,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in findings(runs):
         console.print(Text(line), soft_wrap=True)
     if saved.not_drawn:
-        names = ", ".join(saved.not_drawn)
-        console.print(f"Not drawn, since nothing was measured for it: {names}", soft_wrap=True)
+        console.print("Not drawn, no data:", ", ".join(saved.not_drawn), soft_wrap=True)
     console.print(Text(f"Figures: {len(saved.files)} files in {arguments.out}/"), soft_wrap=True)
     return 0
 

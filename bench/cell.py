@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from data.batches import Objective
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -29,7 +31,7 @@ class Cell:
     model: str
     workload: str
     dataset: str
-    objective: str
+    objective: Objective
     seq_len: int
     batch_size: int
     dtype: str = "float32"

@@ -90,9 +90,8 @@ class Journal:
         """Keep a finished cell: long samples first, then the record that makes it count."""
         try:
             if raw:
-                np.savez_compressed(
-                    self.path("raw", cell), **{k: np.asarray(v) for k, v in raw.items()}
-                )
+                arrays: dict[str, Any] = {name: np.asarray(values) for name, values in raw.items()}
+                np.savez_compressed(self.path("raw", cell), **arrays)
             write_whole(self.path("cells", cell), dumps(record))
         except OSError as error:
             raise JournalError(f"can't write to {self.folder}: {error.strerror}") from error

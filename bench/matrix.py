@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import models
 from bench.cell import Cell
+from data.batches import Objective
 
 NO_MODEL = "none"  # the `load` workload has none
 # `efficient`: one pass over each history; `paper`: every prefix is a sample (see data/batches.py).
-REGIMES = {"efficient": "all", "paper": "last"}
+REGIMES: dict[str, Objective] = {"efficient": "all", "paper": "last"}
 # The paper's dropout for the sparse Amazon sets (arXiv 2403.03900, section 4).
 SPARSE = {"amazon_beauty": (("dropout", 0.4),), "amazon_video_games": (("dropout", 0.4),)}
 
@@ -54,7 +55,7 @@ class Choices:
     seq_lens: tuple[int, ...] | None = None
     batch_sizes: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
-    objective: str | None = None
+    objective: Objective | None = None
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 1
@@ -108,7 +109,7 @@ def _models(block: Block, choices: Choices) -> list[str]:
     return [name for name in chosen if not block.stateful or models.get(name).has_step]
 
 
-def _objective(model: str, wanted: str) -> str:
+def _objective(model: str, wanted: Objective) -> Objective:
     """`wanted` where the model has it; else its own way of one pass over a history (BERT4Rec's
     cloze).
     """

@@ -5,6 +5,7 @@ allowed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import models
 import workloads
 from bench.matrix import Choices
 from bench.suites import SUITES
-from data.batches import OBJECTIVES
+from data.batches import OBJECTIVES, Objective
 from measure.processor import physical_cores
 from models.ops.backend import BACKENDS
 from workloads.setting import DTYPES
@@ -76,7 +77,7 @@ class Options:
             seq_lens=self._numbers("--seq-len"),
             batch_sizes=self._numbers("--batch-size"),
             seeds=self._numbers("--seeds", least=0),
-            objective=self._one("--objective", OBJECTIVES),
+            objective=self._objective(),
             device=self._device(),
             dtype=self._one("--dtype", DTYPES) or "float32",
             threads=self._threads(),
@@ -103,12 +104,16 @@ class Options:
                 raise OptionError(f"{option} {value!r}: choose from {', '.join(allowed)}")
         return self._list(option)
 
-    def _one(self, option: str, allowed: object) -> str | None:
+    def _one(self, option: str, allowed: Iterable[str]) -> str | None:
         value = self._text(option)
-        names = [str(name) for name in allowed]  # type: ignore[attr-defined]
+        names = list(allowed)
         if value is not None and value not in names:
             raise OptionError(f"{option} {value!r}: choose from {', '.join(names)}")
         return value
+
+    def _objective(self) -> Objective | None:
+        self._one("--objective", OBJECTIVES)
+        return next((o for o in OBJECTIVES if o == self._text("--objective")), None)
 
     def _numbers(self, option: str, least: int = 1) -> tuple[int, ...] | None:
         values = self._list(option)

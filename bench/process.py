@@ -13,11 +13,12 @@ import sys
 import tempfile
 from dataclasses import fields
 from pathlib import Path
+from typing import IO, Any
 
 from bench.findings import Findings
 from bench.worker import Request
 from measure.allocator import keep_memory_environment
-from measure.record import Metric
+from measure.record import Metric, Status
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOG_TAIL = 4000
@@ -74,7 +75,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read(out: Path, code: int, log: object, *, killed_for_memory: bool) -> Findings:
+def _read(out: Path, code: int, log: IO[bytes], *, killed_for_memory: bool) -> Findings:
     if code == 0 and out.exists():
         return _findings(json.loads(out.read_text()))
     if code == -signal.SIGKILL and killed_for_memory:
@@ -84,16 +85,16 @@ def _read(out: Path, code: int, log: object, *, killed_for_memory: bool) -> Find
     return _failed("error", f"worker ended with exit code {code} and left no findings", log)
 
 
-def _findings(content: dict[str, object]) -> Findings:
+def _findings(content: dict[str, Any]) -> Findings:
     known = {field.name: content[field.name] for field in fields(Findings)}
-    metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}  # type: ignore[attr-defined]
-    return Findings(metrics=metrics, **known)  # type: ignore[arg-type]
+    metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}
+    return Findings(metrics=metrics, **known)
 
 
-def _failed(status: str, reason: str, log: object) -> Findings:
-    log.seek(0)  # type: ignore[attr-defined]
-    tail = log.read()[-_LOG_TAIL:].decode(errors="replace")  # type: ignore[attr-defined]
-    return Findings(status=status, reason=reason, details=tail)  # type: ignore[arg-type]
+def _failed(status: Status, reason: str, log: IO[bytes]) -> Findings:
+    log.seek(0)
+    tail = log.read()[-_LOG_TAIL:].decode(errors="replace")
+    return Findings(status=status, reason=reason, details=tail)
 
 
 def _out_of_memory_kills() -> int:

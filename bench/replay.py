@@ -55,7 +55,7 @@ def replay(benchmark: BenchmarkFixture, record: Record) -> None:
     samples = record.samples[SAMPLES[record.config["workload"]]]
     left = iter(samples)
     benchmark.group = f"{record.config['workload']} {record.config['dataset']}"
-    benchmark.pedantic(
+    benchmark.pedantic(  # type: ignore[no-untyped-call]
         lambda: CLOCK.advance(next(left, 0.0)), rounds=len(samples), iterations=1, warmup_rounds=0
     )
     benchmark.extra_info.update(record.summary())

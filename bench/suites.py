@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.matrix import Block
 
 _TINY = "synthetic_u60_i50_n20"
-_LONG = "synthetic_u64_i3400_n20000"
+_LONG = "synthetic_u64_i3400_x16387"
 _LENGTHS = (50, 100, 200, 512, 1024, 2048, 4096, 8192, 16384)
 
 SUITES: dict[str, tuple[Block, ...]] = {

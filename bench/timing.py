@@ -88,7 +88,11 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
     """The whole test split in full, by untrained weights: its cost, not its score."""
     workload = RankAll(setting, ranks)
     workload.prepare()
-    warmup = until_steady(lambda: workload.run(), device=cell.device, maximum=5, seconds=5.0)
+
+    def run_once() -> None:
+        workload.run()
+
+    warmup = until_steady(run_once, device=cell.device, maximum=5, seconds=5.0)
     seconds = []
     with contention() as reading:
         for _ in range(cell.rounds):
@@ -116,7 +120,11 @@ PROCEDURES: dict[str, Callable[[Cell, Setting, Findings], None]] = {
 
 
 def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findings) -> None:
-    warmup = until_steady(lambda: request(0), device=cell.device, maximum=100, seconds=3.0)
+
+    def run_once() -> None:
+        request(0)
+
+    warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
     latencies: list[float] = []
     watch = Stopwatch(cell.device)
     end = now() + LATENCY_SECONDS

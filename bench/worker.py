@@ -135,7 +135,8 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
     )
     findings.resolved["backend"] = backend = setting.resolved_backend()
     with Stopwatch(cell.device) as watch:
-        warm_up(backend)
+        if backend != "torch":
+            warm_up(backend, cell.device)
     if request.measuring == "memory":
         return measure_memory(cell, setting, findings)
     if cell.workload == "fit":

@@ -9,12 +9,14 @@ the real lengths, at least 1.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from models.ops.linear_cross_entropy import linear_cross_entropy
+
+Objective = Literal["last", "all", "cloze"]
 
 
 class NotSupported(RuntimeError):
@@ -48,7 +50,7 @@ class SequentialRecommender(nn.Module):
     name: ClassVar[str]
     label: ClassVar[str]
     Config: ClassVar[type[Any]]
-    objectives: ClassVar[tuple[str, ...]] = ("all", "last")
+    objectives: ClassVar[tuple[Objective, ...]] = ("all", "last")
     backends: ClassVar[tuple[str, ...]] = ("torch",)
     has_step: ClassVar[bool] = True
     reference: ClassVar[str]
@@ -192,9 +194,15 @@ def equal_length(lengths: Tensor) -> int:
     return first
 
 
-def init_normal(model: nn.Module, std: float = 0.02) -> None:
-    """Linear and embedding weights N(0, std), biases 0, LayerNorm 1 and 0: BERT's scheme."""
+def init_normal(model: nn.Module, std: float = 0.02, *, keep: tuple[nn.Module, ...] = ()) -> None:
+    """Linear and embedding weights N(0, std), biases 0, LayerNorm 1 and 0: BERT's scheme.
+
+    What lies inside a module of `keep` stays as it was made.
+    """
+    kept = {id(inner) for module in keep for inner in module.modules()}
     for module in model.modules():
+        if id(module) in kept:
+            continue
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=std)
         if isinstance(module, nn.Linear) and module.bias is not None:

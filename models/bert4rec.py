@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.base import SequentialRecommender, gather_last, init_normal
+from models.base import Objective, SequentialRecommender, gather_last, init_normal
 from models.ops.attention import attention
 
 
@@ -47,7 +47,7 @@ class BERT4Rec(SequentialRecommender):
     name: ClassVar[str] = "bert4rec"
     label: ClassVar[str] = "BERT4Rec"
     Config = BERT4RecConfig
-    objectives: ClassVar[tuple[str, ...]] = ("cloze", "last")
+    objectives: ClassVar[tuple[Objective, ...]] = ("cloze", "last")
     has_step: ClassVar[bool] = False
     reference: ClassVar[str] = "arXiv 1904.06690; github.com/FeiSun/BERT4Rec"
     config: BERT4RecConfig

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,25 +73,26 @@ class Mamba4Rec(SequentialRecommender):
         self.LayerNorm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
         self.dropout = nn.Dropout(cfg.dropout)
         self.mamba_layers = nn.ModuleList(_MambaLayer(cfg, backend) for _ in range(cfg.num_layers))
-        own = {id(layer.mamba): _keep(layer.mamba) for layer in self.mamba_layers}
-        init_normal(self)
-        if cfg.init == "mamba":
-            for layer in self.mamba_layers:
-                layer.mamba.load_state_dict(own[id(layer.mamba)])
+        own = tuple(layer.mamba for layer in self._layers) if cfg.init == "mamba" else ()
+        init_normal(self, keep=own)
+
+    @property
+    def _layers(self) -> list[_MambaLayer]:
+        return cast("list[_MambaLayer]", self.mamba_layers)
 
     def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         hidden = self.LayerNorm(self.dropout(self.item_embedding(item_seq)))  # (B, L, D)
-        for layer in self.mamba_layers:
+        for layer in self._layers:
             hidden = layer(hidden, lengths)
         return hidden
 
     def init_state(self, batch_size: int) -> State:
-        return [layer.mamba.init_state(batch_size) for layer in self.mamba_layers]
+        return [layer.mamba.init_state(batch_size) for layer in self._layers]
 
     def step(self, item: Tensor, state: State) -> tuple[Tensor, State]:
         hidden = self.LayerNorm(self.dropout(self.item_embedding(item)))  # (B, D)
         after: State = []
-        for layer, before in zip(self.mamba_layers, state, strict=True):
+        for layer, before in zip(self._layers, state, strict=True):
             hidden, new = layer.step(hidden, before)
             after.append(new)
         return hidden, after
@@ -100,7 +101,7 @@ class Mamba4Rec(SequentialRecommender):
         item_seq = item_seq[:, : equal_length(lengths)]
         hidden = self.LayerNorm(self.dropout(self.item_embedding(item_seq)))
         state: State = []
-        for layer in self.mamba_layers:
+        for layer in self._layers:
             hidden, after = layer.prefill(hidden, lengths)
             state.append(after)
         return state
@@ -193,22 +194,22 @@ class Mamba(nn.Module):
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each
-        y, _ = self._scan(x, z, lengths, return_last_state=False)
+        y = self._scan(x, z, lengths)
         out: Tensor = self.out_proj(y)
         return out
 
     def prefill(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The full pass (B, L, D) and the state after it; all rows as long as the tensor."""
         x, z = self.in_proj(hidden).chunk(2, dim=-1)
-        y, scan_state = self._scan(x, z, lengths, return_last_state=True)
+        y, scan_state = self._scan_with_state(x, z, lengths)
         keep = self.d_conv - 1
-        window = F.pad(x, (0, 0, keep, 0))[:, -keep:].transpose(1, 2).contiguous()  # (B, E, K - 1)
+        window = F.pad(x, (0, 0, keep, 0))[:, -keep:]  # (B, K - 1, E)
         return self.out_proj(y), (window, scan_state)
 
     def init_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
         new = self.D.new_zeros
         return (
-            new(batch_size, self.d_inner, self.d_conv - 1),
+            new(batch_size, self.d_conv - 1, self.d_inner),
             new(batch_size, self.d_inner, self.d_state),
         )
 
@@ -217,13 +218,13 @@ class Mamba(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         window, scan_state = state
         x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, E)
-        x, window = causal_conv1d_step(window, x, self.conv1d.weight[:, 0], self.conv1d.bias)
+        x, window = causal_conv1d_step(window, x, self.conv1d.weight[:, 0], self._conv_bias)
         delta, B, C = self._project(x)
         y, scan_state = selective_scan_step(
             scan_state,
             x,
             delta,
-            -torch.exp(self.A_log.float()),
+            self._decay(),
             B,
             C,
             self.D.float(),
@@ -232,26 +233,31 @@ class Mamba(nn.Module):
         )
         return self.out_proj(y), (window, scan_state)
 
-    def _scan(
-        self, x: Tensor, z: Tensor, lengths: Tensor, *, return_last_state: bool
-    ) -> tuple[Tensor, Tensor]:
-        x = causal_conv1d(x, self.conv1d.weight[:, 0], self.conv1d.bias, backend=self.backend)
-        delta, B, C = self._project(x)
-        # The scan stays in float32 whatever the autocast dtype: decays of half precision overflow.
-        scanned = selective_scan(
-            x,
-            delta,
-            -torch.exp(self.A_log.float()),
-            B,
-            C,
-            self.D.float(),
-            z,
-            delta_bias=self.dt_proj.bias.float(),
-            lengths=lengths,
-            return_last_state=return_last_state,
-            backend=self.backend,
-        )
-        return scanned if return_last_state else (scanned, x)
+    def _scan(self, x: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+        return cast("Tensor", selective_scan(*self._arguments(x, z), **self._how(lengths)))
+
+    def _scan_with_state(self, x: Tensor, z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        both = selective_scan(*self._arguments(x, z), **self._how(lengths), return_last_state=True)
+        return cast("tuple[Tensor, Tensor]", both)
+
+    def _arguments(self, x: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        """u, delta, A, B, C, D and z of the scan, from the two halves of in_proj (B, L, E)."""
+        u = causal_conv1d(x, self.conv1d.weight[:, 0], self._conv_bias, backend=self.backend)
+        delta, B, C = self._project(u)
+        return u, delta, self._decay(), B, C, self.D.float(), z
+
+    def _how(self, lengths: Tensor) -> dict[str, Any]:
+        bias = self.dt_proj.bias.float()
+        return {"delta_bias": bias, "lengths": lengths, "backend": self.backend}
+
+    def _decay(self) -> Tensor:
+        """A (E, N), negative; in float32 whatever the autocast dtype, or the decays overflow."""
+        return -torch.exp(self.A_log.float())
+
+    @property
+    def _conv_bias(self) -> Tensor:
+        assert self.conv1d.bias is not None, "made with a bias"
+        return self.conv1d.bias
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Step size before its bias and softplus (…, E), and B and C (…, N)."""
@@ -268,10 +274,6 @@ class Mamba(nn.Module):
         steps = torch.exp(torch.rand(self.d_inner) * (high - low) + low)
         with torch.no_grad():
             self.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
-
-
-def _keep(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 MODEL = Mamba4Rec

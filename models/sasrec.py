@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,10 @@ class SASRec(SequentialRecommender):
         self.norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
         init_normal(self)
 
+    @property
+    def _layers(self) -> list[_Layer]:
+        return cast("list[_Layer]", self.layers)
+
     def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         hidden = self._embed(item_seq, start=0)  # (B, L, D)
         for layer in self.layers:
@@ -96,7 +100,7 @@ class SASRec(SequentialRecommender):
                 f"SASRec's positions end at max_len={self.max_len}; drop old events, then prefill"
             )
         hidden = self._embed(item[:, None], start=at)  # (B, 1, D)
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._layers):
             hidden = layer.step(hidden, state.keys[index], state.values[index], at)
         return self.norm(hidden)[:, 0], SASRecState(state.keys, state.values, at + 1)
 
@@ -104,7 +108,7 @@ class SASRec(SequentialRecommender):
         length = equal_length(lengths)
         state = self.init_state(item_seq.shape[0])
         hidden = self._embed(item_seq[:, :length], start=0)
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._layers):
             key, value = layer.keys_values(hidden)  # (B, H, L, head)
             state.keys[index, :, :, :length] = key
             state.values[index, :, :, :length] = value

@@ -2,7 +2,7 @@
 
 Filled markers are measured, hollow ones extrapolated, and a cross at the top of the axis says
 that this model has no number at this L (the note below the figure says why). Only positive values
-can be drawn on a logarithmic axis; others are treated as missing.
+can be drawn on a logarithmic axis; others are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from report.facets import Cell
 from report.labels import Unit
 from report.notes import CROSS, flag_notes, footer, gap_notes, kernel_note, missing, repeat_notes
-from report.palette import LineStyle, look
+from report.palette import FILLS, LineStyle, look
 from report.series import Line, Panel, Point
 from report.sheet import ROW_SHARE, Handle, length_axis, model_handles, sheet, value_axis
 
@@ -44,7 +44,14 @@ def curve(
     style = look(line.model)
     label = line.label + suffix
     xs, ys = [x(point) for point in points], [point.value / size for point in points]
-    ax.plot(xs, ys, color=style.color, linestyle=linestyle or style.linestyle, label=label)
+    ax.plot(
+        xs,
+        ys,
+        color=style.color,
+        linestyle=linestyle or style.linestyle,
+        linewidth=1.2 if line.variant else 2.0,
+        label=label,
+    )
     for hollow in (False, True):
         chosen = [place for place, point in enumerate(points) if point.extrapolated is hollow]
         if chosen and markersize:
@@ -55,7 +62,9 @@ def curve(
                 color=style.color,
                 marker=style.marker,
                 markersize=markersize,
+                fillstyle=FILLS[line.variant % len(FILLS)],
                 markerfacecolor="white" if hollow else style.color,
+                markerfacecoloralt="white",
                 markeredgewidth=1.6,
                 label=f"{label} {'extrapolated' if hollow else 'measured'}",
                 zorder=3,

@@ -66,7 +66,7 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
     found = []
     ambiguous = _ambiguous(runs)
     for run in runs:
-        datasets, machines = _datasets(run), _only(run, _machine)
+        datasets, machines = _datasets(run), _machines(run)
         commits = _only(run, _commit)
         for record in run.records:
             if workloads and record.config["workload"] not in workloads:
@@ -75,8 +75,8 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
             known = dataset_label(_dataset(record) or datasets.get(asked, asked))
             if known in ambiguous:
                 known += f" #{_sequence_hash(record) or 'unknown'}"
-            machine = _machine(record) or (machines[0] if len(machines) == 1 else "machine unknown")
-            commit = _commit(record) or (commits[0] if len(commits) == 1 else run.commit)
+            machine = machines.get(_place(record)) or _machine(record) or "machine unknown"
+            commit = _commit(record) or (commits[0] if len(commits) == 1 else _short(run.commit))
             facets = _facets(run, record, dataset=known, machine=machine, commit=commit)
             found.append(Cell(run, record, facets))
     return found
@@ -85,15 +85,18 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
 def settings(record: Record) -> dict[str, str]:
     """The workload's own settings and the kernel asked for, as texts."""
     own = {name: value for name, value in record.config.items() if name not in _NAMED}
+    for name in [name for name, value in own.items() if isinstance(value, dict)]:
+        own |= own.pop(name)
     own["kernel"] = record.config.get("backend")
-    return {name: one_line(str(value), 24) for name, value in own.items() if value is not None}
+    return {name: str(value) for name, value in own.items() if value is not None}
 
 
 def machine_text(machine: dict[str, Any]) -> str:
     """ "EPYC 9V74, 2 cores, NVIDIA H100", as far as it is known."""
     if not machine:
         return ""
-    gpus = machine.get("gpus")
+    on_gpu = str(machine.get("device", "cuda")).startswith("cuda")
+    gpus = machine.get("gpus") if on_gpu else None
     names = [str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)] if gpus else []
     kinds = [f"{names.count(name)}x {name}" for name in dict.fromkeys(names)]
     cores = machine.get("physical_cores")
@@ -127,6 +130,10 @@ def _threads(threads: Any) -> str:
 def _commit(record: Record) -> str:
     """The commit that the record was measured at, a full hash cut to ten digits; or ""."""
     commit = one_line(str(record.machine.get("commit") or ""), 60)
+    return _short(commit)
+
+
+def _short(commit: str) -> str:
     return commit[:10] if re.fullmatch("[0-9a-f]{40}", commit) else one_line(commit, 24)
 
 
@@ -164,6 +171,22 @@ def _machine(record: Record) -> str:
     text = machine_text(record.machine)
     fingerprint = str(record.machine.get("fingerprint") or "")
     return f"{text} [{one_line(fingerprint[-12:], 12)}]" if text and fingerprint else text
+
+
+def _place(record: Record) -> tuple[str, str]:
+    return str(record.config.get("device")), str(record.config.get("threads"))
+
+
+def _machines(run: Run) -> dict[tuple[str, str], str]:
+    """The machine of each device and number of threads, where the cells that ran agree on it.
+
+    A cell whose worker died describes itself from outside, without its device, or not at all.
+    """
+    seen: dict[tuple[str, str], set[str]] = {}
+    for record in run.records:
+        if record.status == "ok" and (text := _machine(record)):
+            seen.setdefault(_place(record), set()).add(text)
+    return {place: texts.pop() for place, texts in seen.items() if len(texts) == 1}
 
 
 def _only(run: Run, text_of: Callable[[Record], str]) -> list[str]:

@@ -47,7 +47,9 @@ def memory(runs: Sequence[Run]) -> Figure | None:
     on_cpu = {cell.facets["device"] == "cpu" for cell in found}
     title = "Training: peak memory"
     if len(on_cpu) == 1:
-        title += " of the process" if on_cpu == {True} else " allocated on the GPU"
+        title += (
+            " of the process over its baseline" if on_cpu == {True} else " allocated on the GPU"
+        )
     return over_lengths(
         title,
         panels(found),
@@ -55,7 +57,8 @@ def memory(runs: Sequence[Run]) -> Figure | None:
         label="peak memory",
         unit=byte_unit,
         paint=_paint(PEAK),
-        notes=["Peak on cpu: of the process; else: allocated on the GPU."] * (len(on_cpu) > 1),
+        notes=["Peak on cpu: of the process over its baseline; else: allocated on the GPU."]
+        * (len(on_cpu) > 1),
     )
 
 

@@ -14,6 +14,12 @@ from report.labels import dataset_label, lengths, model_label, one_line
 from report.series import EXTRAPOLATED, Line, Panel
 
 CROSS = "×"
+FLAGS = {
+    "extrapolated": "Hollow marker: epoch time extrapolated",
+    "untrained": "Untrained weights",
+    "max_epochs": "Stopped by the limit of epochs, may not have converged",
+    "contended": "Contended (others used the processor)",
+}
 
 
 def missing(panel: Panel, line: Line) -> list[int]:
@@ -67,8 +73,20 @@ def repeat_notes(found: Sequence[Panel], metric: str) -> list[str]:
         if metric in cell.record.metrics
     }
     middle = "mean" if "accuracy" in kinds else "median"
+    again = "seeds" if _have_own_seeds(found, metric) else "repeats"
     n = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
-    return [f"Point: {middle} over seeds (n = {n}); bar: their range."]
+    return [f"Point: {middle} over {again} (n = {n}); bar: their range."]
+
+
+def _have_own_seeds(found: Sequence[Panel], metric: str) -> bool:
+    """Whether the records behind each point differ in their seeds."""
+    groups = [
+        [cell.record.config.get("seed") for cell in group if cell.record.value(metric) is not None]
+        for panel in found
+        for line in panel.lines
+        for group in line.cells.values()
+    ]
+    return all(len({str(seed) for seed in seeds}) == len(seeds) for seeds in groups)
 
 
 def flag_notes(found: Iterable[Cell], metric: str = "") -> list[str]:
@@ -83,11 +101,7 @@ def flag_notes(found: Iterable[Cell], metric: str = "") -> list[str]:
     notes = []
     for flag, lines in sorted(at.items()):
         where = "; ".join(f"{label} {lengths(all_at)}" for label, all_at in lines.items())
-        lead = (
-            "Hollow marker: epoch time extrapolated"
-            if flag == "extrapolated"
-            else flag.capitalize()
-        )
+        lead = FLAGS.get(flag, flag.capitalize())
         notes.append(f"{lead}: {where}")
     return notes
 
@@ -152,8 +166,11 @@ def _conditions(found: Sequence[Cell]) -> str:
         for cell in found:
             by_workload.setdefault(cell.workload, set()).add(cell.facets[name])
         texts = set().union(*by_workload.values())
+        at = {cell.seq_len: cell.facets[name] for cell in found}
         if len(texts) == 1:
             parts += texts
+        elif all(cell.facets[name] == at[cell.seq_len] for cell in found):
+            parts += [f"{text} at L={seq_len}" for seq_len, text in sorted(at.items())]
         elif all(len(own) == 1 for own in by_workload.values()):
             parts += [f"{next(iter(own))} in {workload}" for workload, own in by_workload.items()]
         else:

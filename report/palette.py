@@ -16,6 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 
+from report.typeset import FONT
+
 P = ParamSpec("P")
 R = TypeVar("R")
 # The stubs of matplotlib want literal names here, other ones in other versions.
@@ -51,7 +53,6 @@ _STYLES: tuple[LineStyle, ...] = ("-", _DASHED, _DASHDOT)
 # Phases of memory stack in the order in which they happen: a ramp from light to dark, with
 # hatches for neighbours in grey print; none of these is a model's colour.
 PHASES: dict[str, tuple[str, str]] = {
-    "baseline": ("#D9D9D9", ""),
     "weights": ("#FDE8A1", ""),
     "batch": ("#C9B35A", "////"),
     "forward": ("#8F9A9C", ""),
@@ -59,10 +60,13 @@ PHASES: dict[str, tuple[str, str]] = {
     "optimizer": ("#14284B", ""),
 }
 
+# A model's second line in a panel (another kernel, say) keeps its look, with half-filled markers.
+FILLS: tuple[Any, ...] = ("full", "left", "bottom", "right", "top")
+
 TEXT_SIZE = 11.0
 NOTE_SIZE = 9.0
 STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": TEXT_SIZE,
     "axes.titlesize": TEXT_SIZE,
     "axes.labelsize": TEXT_SIZE,

@@ -1,4 +1,4 @@
-"""Memory of training by phase: how far each phase raised the peak of the process, stacked.
+"""Memory of training by phase: how far each phase raised the peak over the baseline, stacked.
 
 One small panel per model, so that the bars of one model over L stand together; all panels share
 one linear axis, since only there stacked heights can be compared. Colours mean phases here; the
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from report.draw import cross_lines, crosses
 from report.facets import cells
-from report.labels import byte_unit
+from report.labels import BYTES, byte_unit
 from report.load import Run
 from report.notes import flag_notes, footer, gap_notes, kernel_note
 from report.palette import PHASES, look, styled
@@ -35,13 +35,13 @@ def memory_phases(runs: Sequence[Run]) -> Figure | None:
         return None
     used = [cell for panel in found for cell in panel.cells]
     page = sheet(
-        "Training: peak memory of the process by phase",
+        "Training: peak memory over the baseline, by phase",
         [" · ".join(text for text in (line.label, panel.title) if text) for panel, line in stacks],
         handles=[
             Patch(facecolor=color, edgecolor="#555555", hatch=hatch, label=phase)
             for phase, (color, hatch) in PHASES.items()
         ],
-        notes=[*gap_notes(found, PEAK), *flag_notes(used)],
+        notes=[*gap_notes(found, PEAK), *_baseline(stacks), *flag_notes(used)],
         footer=[*kernel_note(used), *footer(used)],
         columns=1 if len(stacks) == 1 else 2,
         panel_height=3.5 if len(stacks) == 1 else 2.6,
@@ -81,6 +81,16 @@ def _bars(ax: Axes, panel: Panel, line: Line, size: float) -> None:
     ax.grid(visible=False, axis="x")
     if len(panel.lengths) > 5:
         ax.tick_params(axis="x", rotation=45)
+
+
+def _baseline(stacks: Sequence[tuple[Panel, Line]]) -> list[str]:
+    """How much there was before the first phase; it says nothing of a model, so it has no bar."""
+    sizes = [p.value / BYTES[0].size for _, line in stacks for p in line.points("memory_baseline")]
+    if not sizes:
+        return []
+    low, high = f"{min(sizes):,.0f}", f"{max(sizes):,.0f}"
+    text = low if low == high else f"{low} to {high}"
+    return [f"Baseline (libraries and data, before the first phase), not in the bars: {text} MiB"]
 
 
 def _tops(line: Line) -> dict[int, float]:

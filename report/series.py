@@ -8,6 +8,7 @@ its label. Repeats over seeds become one point with a range. Nothing here draws.
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -41,11 +42,16 @@ class Gap:
 
 @dataclass(frozen=True)
 class Line:
-    """One model's cells in a panel, by L; `label` also names what sets it apart."""
+    """One model's cells in a panel, by L; `label` also names what sets it apart.
+
+    Args:
+        variant: 0 for the first line of its model in the panel, then counting up.
+    """
 
     model: str
     label: str
     cells: dict[int, list[Cell]] = field(repr=False)
+    variant: int = 0
 
     def points(self, metric: str) -> list[Point]:
         """The measured values of `metric`, in order of L."""
@@ -91,10 +97,12 @@ def _split(
 ) -> list[tuple[dict[str, str], list[Cell]]]:
     """Groups of cells with equal facets; a cloze cell joins each causal objective's group."""
     rest = [name for name in FACETS if name != "objective"]
+    batches = _batches(found)
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in found:
+        facets = cell.facets | {"batch": batches[_but_batch(cell)] or cell.facets["batch"]}
         extra = "" if by is None else by(cell)
-        groups.setdefault((*(cell.facets[name] for name in rest), extra), []).append(cell)
+        groups.setdefault((*(facets[name] for name in rest), extra), []).append(cell)
     split = []
     for key, group in groups.items():
         objectives = dict.fromkeys(cell.facets["objective"] for cell in group)
@@ -106,6 +114,28 @@ def _split(
             members = [cell for cell in group if cell.facets["objective"] in (objective, CLOZE)]
             split.append((facets, members))
     return split
+
+
+def _batches(found: Sequence[Cell]) -> dict[tuple[str, ...], str]:
+    """ "batch by L" for cells whose batch follows from L alone, as with a fixed number of events.
+
+    Such cells share a panel; its footer lists the batches. Where one L has two batches, "".
+    """
+    at: dict[tuple[str, ...], dict[int, set[str]]] = {}
+    for cell in found:
+        by_length = at.setdefault(_but_batch(cell), {})
+        by_length.setdefault(cell.seq_len, set()).add(cell.facets["batch"])
+    return {
+        key: "batch by L"
+        if all(len(texts) == 1 for texts in by_length.values())
+        and len(set().union(*by_length.values())) > 1
+        else ""
+        for key, by_length in at.items()
+    }
+
+
+def _but_batch(cell: Cell) -> tuple[str, ...]:
+    return tuple(cell.facets[name] for name in FACETS if name not in ("batch", "objective"))
 
 
 def _varying(groups: list[dict[str, str]]) -> list[str]:
@@ -130,16 +160,27 @@ def _lines(group: Sequence[Cell]) -> list[Line]:
         extra = [settings_text(cell, apart[cell.model])] if apart[cell.model] else []
         if len(objectives) > 1 and cell.facets["objective"] == CLOZE:
             extra.insert(0, CLOZE)
-        name = model_label(cell.model) + (f" ({', '.join(extra)})" if extra else "")
-        lines.setdefault((cell.model, name), {}).setdefault(cell.seq_len, []).append(cell)
+        lines.setdefault((cell.model, ", ".join(extra)), {}).setdefault(cell.seq_len, []).append(
+            cell
+        )
     ordered = sorted(lines.items(), key=lambda item: (order_of(item[0][0]), item[0][1]))
-    return [Line(model, label, by_length) for (model, label), by_length in ordered]
+    seen: Counter[str] = Counter()
+    labels: Counter[str] = Counter()
+    made = []
+    for (model, extra_text), by_length in ordered:
+        label = model_label(model) + (f" ({one_line(extra_text, 48)})" if extra_text else "")
+        # Names and settings cut to the same beginning still are two lines, and must read as two.
+        labels[label] += 1
+        label += f" [{labels[label]}]" if labels[label] > 1 else ""
+        made.append(Line(model, label, by_length, seen[model]))
+        seen[model] += 1
+    return made
 
 
 def settings_text(cell: Cell, names: Iterable[str]) -> str:
     """ "kernel numba, max_epochs 5" for the settings named."""
     own = settings(cell.record)
-    return one_line(", ".join(f"{name} {own.get(name, 'unset')}" for name in names), 48)
+    return ", ".join(f"{name} {own.get(name, 'unset')}" for name in names)
 
 
 def _settings_apart(group: Sequence[Cell], model: str) -> list[str]:

@@ -8,7 +8,6 @@ phone; more stand in two columns.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,8 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from report.labels import Unit, tick
-from report.palette import NOTE_SIZE, TEXT_SIZE, look
+from report.palette import FILLS, NOTE_SIZE, TEXT_SIZE, look
 from report.series import Line, Panel
+from report.typeset import inches, wrap
 
 Handle = Line2D | Patch
 WIDTH = 6.6
@@ -30,8 +30,6 @@ TITLE_INCHES = 0.36
 LEGEND_INCHES = 0.25
 NOTE_INCHES = NOTE_SIZE * 1.32 / 72
 MARGIN = 0.12
-# A character of DejaVu Sans is about 0.56 em wide in running text.
-_EM_SHARE = 0.56
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,9 @@ def sheet(
     columns = columns or (1 if count <= 3 else 2)
     rows = math.ceil(count / columns)
     width = WIDTH if columns == 1 else WIDTH * 1.3
-    heading = wrap(title, width, TEXT_SIZE + 1)
-    small = [part for text in [*notes, *footer] for part in wrap(text, width, NOTE_SIZE)]
+    inside = width - 2 * MARGIN
+    heading = wrap(title, inside, TEXT_SIZE + 1, bold=True)
+    small = [part for text in [*notes, *footer] for part in wrap(text, inside, NOTE_SIZE)]
     legend_columns = _legend_columns(handles, width)
     legend_rows = math.ceil(len(handles) / legend_columns)
     top = MARGIN + TITLE_INCHES * len(heading) + LEGEND_INCHES * legend_rows
@@ -77,7 +76,7 @@ def sheet(
     for spare in axes[count:]:
         spare.remove()
     for ax, panel_title in zip(axes, panel_titles, strict=False):
-        ax.set_title("\n".join(wrap(panel_title, width / columns - 0.8, TEXT_SIZE)), loc="left")
+        ax.set_title("\n".join(wrap(panel_title, width / columns - 1.1, TEXT_SIZE)), loc="left")
         ax.tick_params(labelleft=True, labelbottom=True)
     left = MARGIN / width
     figure.text(
@@ -112,20 +111,14 @@ def sheet(
     return Sheet(figure, axes[:count])
 
 
-def wrap(text: str, width: float, size: float) -> list[str]:
-    """The text in lines that fit `width` inches at `size` points."""
-    characters = max(12, int((width - 2 * MARGIN) * 72 / (size * _EM_SHARE)))
-    return textwrap.wrap(text, characters) or [""]
-
-
 def _legend_columns(handles: Sequence[Handle], width: float) -> int:
     """As many columns as fit, filled as matplotlib does: from the left, top to bottom."""
-    inches = [len(str(handle.get_label())) * 10.5 * 0.6 / 72 + 0.74 for handle in handles]
+    sizes_inches = [inches(str(handle.get_label()), 10.5) + 0.72 for handle in handles]
     for columns in range(min(len(handles), 6), 1, -1):
         rows, longer = divmod(len(handles), columns)
         sizes = [rows + 1] * longer + [rows] * (columns - longer)
         starts = [sum(sizes[:place]) for place in range(columns)]
-        widest = [max(inches[at : at + size]) for at, size in zip(starts, sizes, strict=True)]
+        widest = [max(sizes_inches[at : at + size]) for at, size in zip(starts, sizes, strict=True)]
         if sum(widest) <= width - MARGIN:
             return columns
     return 1
@@ -148,6 +141,9 @@ def _handle(line: Line, *, lines: bool) -> Line2D:
         color=style.color,
         marker=style.marker,
         linestyle=style.linestyle if lines else "none",
+        linewidth=1.2 if line.variant else 2.0,
+        fillstyle=FILLS[line.variant % len(FILLS)],
+        markerfacecoloralt="white",
         label=line.label,
     )
 

@@ -70,7 +70,8 @@ def print_table(runs: Sequence[Run], console: Console) -> None:
     for line in footer(cells(runs))[1:]:
         console.print(Text(line), soft_wrap=True)
     console.print(
-        "p50, p95: one user's list; peak: of the process; accuracy: of fit, on test items"
+        "p50, p95: one user's list; peak: over the baseline; accuracy: of fit, on test items",
+        soft_wrap=True,
     )
     groups = _groups(cells(runs))
     varying = [name for name in _TABLE if len({key[name] for key, _ in groups}) > 1]
@@ -112,7 +113,7 @@ def table_rows(group: Sequence[Cell]) -> list[dict[str, str]]:
         named = len(causal) > 1 or (objective == CLOZE and bool(causal))
         for way, chosen in _ways(here, group):
             apart = ", ".join(text for text in (objective if named else "", way) if text)
-            label = model_label(model) + (f" ({apart})" if apart else "")
+            label = model_label(model) + (f" ({one_line(apart, 60)})" if apart else "")
             row = {"model": label, "L": str(seq_len)} | _texts(chosen)
             if len(row) > 2:
                 rows.append(row)

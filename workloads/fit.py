@@ -68,7 +68,7 @@ class Fit:
         self.test = RankAll(setting, rank, part="test")
 
     def prepare(self) -> None:
-        self.model = self.setting.make_model()
+        self.model: SequentialRecommender = self.setting.make_model()
         check_kernels(self.model)
         self.trainer = Trainer(self.model, self.setting)
 
@@ -91,7 +91,7 @@ class Fit:
         before, after = max(course.scores), self.score(self.valid.ranks_of(best))
         if abs(before - after) > _SAME_SCORE:
             raise Incorrect(f"saved weights score {after:.6f} once loaded, {before:.6f} before")
-        self.model: SequentialRecommender = best
+        self.model = best
         return self.test.ranks_of(best)
 
     def _train(self, epoch: int) -> float:

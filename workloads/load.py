@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from data.batches import train_batches
+from data.batches import Objective, train_batches
 from data.interactions import Interactions
 
 
@@ -15,7 +15,7 @@ class Load:
         self,
         read: Callable[[], Interactions],
         *,
-        objective: str,
+        objective: Objective,
         seq_len: int,
         batch_size: int,
         seed: int,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import models
+from data.batches import Objective
 from data.interactions import Interactions
 from models.base import NotSupported, SequentialRecommender
 from models.ops.backend import resolve
@@ -29,7 +30,7 @@ class Setting:
 
     model: str
     interactions: Interactions
-    objective: str
+    objective: Objective
     seq_len: int
     batch_size: int
     device: str = "cpu"

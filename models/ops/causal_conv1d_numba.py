@@ -38,7 +38,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
+        inputs: tuple[Tensor, Tensor, Tensor] = ctx.saved_tensors
         gradients = _run_backward(*inputs, dy)
         return tuple(
             g.to(t.dtype) if need else None

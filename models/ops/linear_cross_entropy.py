@@ -56,7 +56,7 @@ def linear_cross_entropy(
         return linear_cross_entropy_reference(hidden, weight, targets, bias)
     inputs = (hidden, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        loss: Tensor = _Blocked.apply(hidden, weight, targets, bias)
+        loss: Tensor = _Blocked.apply(hidden, weight, targets, bias)  # type: ignore[no-untyped-call]
         return loss
     return _loss_and_gradients(hidden, weight, targets, bias, (False, False, False))[0]
 
@@ -81,7 +81,7 @@ class _Blocked(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if g is None else g * dloss.to(g.dtype) for g in ctx.saved_tensors]
         return scaled[0], scaled[1], None, scaled[2]

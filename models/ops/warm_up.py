@@ -33,5 +33,6 @@ def warm_up(backend: str = "auto", device: str | torch.device = "cpu") -> str:
     )  # fmt: skip
     assert isinstance(y, torch.Tensor), "a scan without last state returns one tensor"
     targets = torch.zeros(6, dtype=torch.int64, device=device)
-    linear_cross_entropy(y.flatten(0, 1), rate.mT, targets).backward()
+    loss = linear_cross_entropy(y.flatten(0, 1), rate.mT, targets)
+    loss.backward()  # type: ignore[no-untyped-call]
     return name

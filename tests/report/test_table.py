@@ -43,7 +43,7 @@ def test_a_row_has_the_numbers_of_its_model_and_length(run_json):
         "samples/s": "377",
         "p50": "2.50 ms",
         "p95": "3.50 ms",
-        "peak MiB": "405",
+        "peak MiB": "165",
         "NDCG@10": "0.1500 ± 0.0020",
         "HR@10": "0.2850 ± 0.0038",
         "MRR@10": "0.1050 ± 0.0014",

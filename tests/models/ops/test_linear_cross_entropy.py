@@ -1,0 +1,141 @@
+"""The blocked loss against plain PyTorch: value, gradients, memory, dtypes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.ops import linear_cross_entropy as loss_module
+from models.ops.linear_cross_entropy import linear_cross_entropy
+
+POSITIONS, CLASSES, WIDTH = 70, 37, 8
+
+
+@pytest.fixture
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 16 positions: four full ones and a rest of six."""
+    monkeypatch.setattr(loss_module, "_BLOCK_BYTES", {"cpu": 16 * CLASSES * 4})
+
+
+def _operands(positions: int = POSITIONS) -> dict[str, Tensor]:
+    make = torch.Generator().manual_seed(0)
+    return {
+        "hidden": torch.randn(positions, WIDTH, generator=make),
+        "weight": torch.randn(CLASSES, WIDTH, generator=make),
+        "targets": torch.randint(CLASSES, (positions,), generator=make),
+        "bias": torch.randn(CLASSES, generator=make),
+    }
+
+
+def _loss_and_gradients(
+    tensors: dict[str, Tensor], backend: str, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
+    leaves = {n: t.to(dtype).requires_grad_() for n, t in tensors.items() if n != "targets"}
+    loss = linear_cross_entropy(**leaves, targets=tensors["targets"], backend=backend)
+    return [loss.detach(), *torch.autograd.grad(3 * loss, leaves.values())]
+
+
+def _assert_close(got: list[Tensor], wanted: list[Tensor], tolerance: float = 1e-5) -> None:
+    for one, other in zip(got, wanted, strict=True):
+        error = float((one.double() - other).abs().max()) / float(other.abs().max())
+        assert error < tolerance
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("biased", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize("positions", [1, 15, 16, 17, 64, POSITIONS])
+def test_blocked_equals_the_reference(positions: int, biased: bool) -> None:
+    tensors = _operands(positions)
+    if not biased:
+        del tensors["bias"]
+    wanted = _loss_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_loss_and_gradients(tensors, "blocked"), wanted)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("target", [0, CLASSES - 1])
+def test_targets_at_the_borders_of_blocks_and_classes_count(target: int) -> None:
+    tensors = _operands()
+    tensors["targets"][[0, 15, 16, 63, 64, 69]] = target
+    wanted = _loss_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_loss_and_gradients(tensors, "blocked"), wanted)
+
+
+@pytest.mark.usefixtures("_small_blocks", "poisoned_memory")
+def test_blocked_reads_only_memory_that_was_written() -> None:
+    assert all(bool(v.isfinite().all()) for v in _loss_and_gradients(_operands(), "blocked"))
+
+
+@pytest.mark.usefixtures("_small_blocks")
+def test_blocked_gives_the_same_bits_twice() -> None:
+    first, second = (_loss_and_gradients(_operands(), "blocked") for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.usefixtures("_small_blocks")
+def test_the_loss_is_the_same_without_gradients() -> None:
+    tensors = _operands()
+    leaf = tensors["hidden"].clone().requires_grad_()
+    with torch.no_grad():
+        without = linear_cross_entropy(**{**tensors, "hidden": leaf})
+    recorded = linear_cross_entropy(**{**tensors, "hidden": leaf})
+    assert without.grad_fn is None
+    assert torch.equal(without, recorded.detach())
+
+
+def test_only_the_gradients_asked_for_are_made() -> None:
+    tensors = _operands()
+    tensors["weight"].requires_grad_()
+    linear_cross_entropy(**tensors).backward()
+    wanted = _loss_and_gradients(_operands(), "reference")[2] / 3
+    torch.testing.assert_close(tensors["weight"].grad, wanted)
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    tensors = _operands()
+    tensors["hidden"] *= 1e4
+    wanted = _loss_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_loss_and_gradients(tensors, "blocked"), wanted)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("backend", ["reference", "blocked"])
+def test_bfloat16_gives_a_float32_loss_and_bfloat16_gradients(backend: str) -> None:
+    tensors = _operands()
+    got = _loss_and_gradients(tensors, backend, torch.bfloat16)
+    assert [v.dtype for v in got] == [torch.float32] + 3 * [torch.bfloat16]
+    _assert_close(got, _loss_and_gradients(tensors, "reference", torch.float64), 0.05)
+
+
+def test_autocast_lowers_the_products_and_returns_float32_gradients() -> None:
+    tensors = _operands()
+    leaf = tensors["weight"].clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(**{**tensors, "weight": leaf})
+    loss.backward()
+    assert loss.dtype == leaf.grad.dtype == torch.float32
+    exact = linear_cross_entropy(**tensors)
+    assert loss.item() != exact.item()
+    assert loss.item() == pytest.approx(exact.item(), rel=0.02)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+def test_no_tensor_of_all_logits_is_ever_made() -> None:
+    class Largest(torch.utils._python_dispatch.TorchDispatchMode):
+        elements = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, Tensor):
+                self.elements = max(self.elements, out.numel())
+            return out
+
+    with Largest() as largest:
+        _loss_and_gradients(_operands(), "blocked")
+    assert largest.elements <= max(16 * CLASSES, POSITIONS * WIDTH)
+
+
+def test_an_unknown_backend_names_the_allowed_ones() -> None:
+    with pytest.raises(ValueError, match="allowed: auto, reference, blocked"):
+        linear_cross_entropy(**_operands(), backend="numba")
