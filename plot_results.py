@@ -29,16 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {arguments.out}: can't write figures here: {error}", file=sys.stderr)
+        print(f"error: {arguments.out}: figures can't be written: {error}", file=sys.stderr)
         return 2
     console = Console(highlight=False)
     print_table(runs, console)
-    console.print()
-    for line in findings(runs):
+    for line in ["", *findings(runs), *saved.in_words(arguments.out)]:
         console.print(Text(line), soft_wrap=True)
-    if saved.not_drawn:
-        console.print("Not drawn, no data:", ", ".join(saved.not_drawn), soft_wrap=True)
-    console.print(Text(f"Figures: {len(saved.files)} files in {arguments.out}/"), soft_wrap=True)
     return 0
 
 

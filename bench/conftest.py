@@ -113,6 +113,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     session.finish()
     folder = session.runner.journal.folder
     terminalreporter.write_line(f"{len(session.records)} cells are kept in {folder}")
+    if len(session.records) < session.selected:
+        missing = session.selected - len(session.records)
+        terminalreporter.write_line(f"{missing} are not measured yet; the same command goes on")
     target: Path | None = config.getoption("benchmark_json")
     if target is None:
         terminalreporter.write_line(f"draw them: python plot_results.py {folder}")

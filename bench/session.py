@@ -37,6 +37,7 @@ class Session:
     dataset_line: str
     data_hashes: dict[str, str]
     records: dict[str, Record] = field(default_factory=dict)
+    selected: int = 0
     runner: Runner | None = None
     progress: CellProgress | None = None
 
@@ -65,6 +66,7 @@ class Session:
 
     def begin(self, selected: list[Cell]) -> list[str]:
         """Open the journal; the lines to print before the first cell."""
+        self.selected = len(selected)
         options, machine = self.options, describe_machine(threads=self.options.choices.threads)
         commit = find_commit(ROOT)
         past = past_seconds(options.results)

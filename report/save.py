@@ -28,6 +28,11 @@ class Saved:
     files: list[Path]
     not_drawn: list[str]
 
+    def in_words(self, out: Path) -> list[str]:
+        """One line on each for the terminal."""
+        absent = [f"Not drawn, no data: {', '.join(self.not_drawn)}"] if self.not_drawn else []
+        return [*absent, f"Figures: {len(self.files)} files in {out}/"]
+
 
 @styled
 def save_figures(runs: Sequence[Run], out: Path, formats: Sequence[str] = FORMATS) -> Saved:

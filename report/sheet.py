@@ -27,6 +27,7 @@ Handle = Line2D | Patch
 WIDTH = 6.6
 PANEL_HEIGHT = 3.5
 TITLE_INCHES = 0.36
+TITLE_SIZE = TEXT_SIZE + 1
 LEGEND_INCHES = 0.25
 NOTE_INCHES = NOTE_SIZE * 1.32 / 72
 MARGIN = 0.12
@@ -49,7 +50,6 @@ def sheet(
     footer: Sequence[str],
     columns: int | None = None,
     panel_height: float = PANEL_HEIGHT,
-    share_x: bool = False,
 ) -> Sheet:
     """An empty figure with one pair of axes per panel title."""
     count = len(panel_titles)
@@ -57,7 +57,7 @@ def sheet(
     rows = math.ceil(count / columns)
     width = WIDTH if columns == 1 else WIDTH * 1.3
     inside = width - 2 * MARGIN
-    heading = wrap(title, inside, TEXT_SIZE + 1, bold=True)
+    heading = wrap(title, inside, TITLE_SIZE, bold=True)
     small = [part for text in [*notes, *footer] for part in wrap(text, inside, NOTE_SIZE)]
     legend_columns = _legend_columns(handles, width)
     legend_rows = math.ceil(len(handles) / legend_columns)
@@ -71,44 +71,38 @@ def sheet(
         h_pad=0.06,
         hspace=0.04,
     )
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=share_x)
-    axes = list(grid.flat)
-    for spare in axes[count:]:
-        spare.remove()
-    for ax, panel_title in zip(axes, panel_titles, strict=False):
-        ax.set_title("\n".join(wrap(panel_title, width / columns - 1.1, TEXT_SIZE)), loc="left")
-        ax.tick_params(labelleft=True, labelbottom=True)
-    left = MARGIN / width
-    figure.text(
-        left,
-        1 - MARGIN / height,
-        "\n".join(heading),
-        va="top",
-        fontsize=TEXT_SIZE + 1,
-        fontweight="bold",
+    axes = _axes(figure, rows, columns, panel_titles)
+    left, below = MARGIN / width, 1 - (MARGIN + TITLE_INCHES * len(heading) - 0.1) / height
+    _text(
+        figure, (left, 1 - MARGIN / height), heading, va="top", fontweight="bold", size=TITLE_SIZE
     )
+    _text(figure, (left, MARGIN / height), small, va="bottom", color="#333333", size=NOTE_SIZE)
     if handles:
         figure.legend(
             handles=list(handles),
             loc="upper left",
             ncols=legend_columns,
-            bbox_to_anchor=(
-                left - 0.04 / width,
-                1 - (MARGIN + TITLE_INCHES * len(heading) - 0.1) / height,
-            ),
+            bbox_to_anchor=(left - 0.04 / width, below),
             borderaxespad=0.0,
             columnspacing=1.4,
         )
-    figure.text(
-        left,
-        MARGIN / height,
-        "\n".join(small),
-        va="bottom",
-        fontsize=NOTE_SIZE,
-        linespacing=1.25,
-        color="#333333",
-    )
-    return Sheet(figure, axes[:count])
+    return Sheet(figure, axes)
+
+
+def _axes(figure: Figure, rows: int, columns: int, titles: Sequence[str]) -> list[Axes]:
+    """A grid of axes with one vertical scale, as many as there are titles."""
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for spare in axes[len(titles) :]:
+        spare.remove()
+    room = figure.get_figwidth() / columns - 1.1
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title("\n".join(wrap(title, room, TEXT_SIZE)), loc="left")
+        ax.tick_params(labelleft=True)
+    return axes[: len(titles)]
+
+
+def _text(figure: Figure, place: tuple[float, float], lines: Sequence[str], **looks: Any) -> None:
+    figure.text(*place, "\n".join(lines), linespacing=1.25, **looks)
 
 
 def _legend_columns(handles: Sequence[Handle], width: float) -> int:

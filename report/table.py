@@ -30,7 +30,7 @@ Group = list[Cell]
 
 @dataclass(frozen=True)
 class Column:
-    """A metric's column: its title, where its numbers come from, and how they are written."""
+    """A metric's column: its title, the workload ("" for any), the metric, how it is written."""
 
     title: str
     workload: str
@@ -57,7 +57,7 @@ COLUMNS = (
     Column("NDCG@10", "fit", "ndcg@10", lambda value: f"{value:.4f}"),
     Column("HR@10", "fit", "hr@10", lambda value: f"{value:.4f}"),
     Column("MRR@10", "fit", "mrr@10", lambda value: f"{value:.4f}"),
-    Column("params", "train_epoch", "params", lambda value: f"{value:,.0f}"),
+    Column("params", "", "params", lambda value: f"{value:,.0f}"),
 )
 _SHOWN = {column.workload for column in COLUMNS}
 
@@ -88,7 +88,7 @@ def print_table(runs: Sequence[Run], console: Console) -> None:
 def data_line(run: Run) -> str:
     """Which data set was used and why."""
     if run.dataset_line:
-        return f"Data: {run.dataset_line}"
+        return f"Data: {run.dataset_line.removeprefix('data:').strip()}"
     reasons = dict.fromkeys(
         f"{cell.facets['dataset']} ({one_line(str(reason))})"
         if (reason := cell.record.resolved.get("dataset_reason"))
@@ -173,7 +173,9 @@ def _way(cell: Cell, here: Group, group: Sequence[Cell]) -> str:
 def _texts(chosen: Group) -> dict[str, str]:
     texts: dict[str, str] = {}
     for column in COLUMNS:
-        records = [cell.record for cell in chosen if cell.ok and cell.workload == column.workload]
+        records = [
+            cell.record for cell in chosen if cell.ok and column.workload in ("", cell.workload)
+        ]
         good = [record for record in records if record.value(column.metric) is not None]
         values = [value for record in good if (value := record.value(column.metric)) is not None]
         if not values:

@@ -7,19 +7,24 @@ bias: (columns * 16,), both with zeros in the lanes beyond D.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import types
 
 from models.ops.simd import (
     LANES,
     clear,
-    compiled,
     floats,
     fma,
     load,
     load_part,
+    native,
+    separate,
     splat,
     store,
     store_part,
+    unpack,
 )
 from models.ops.simd_math import sigmoid
 
@@ -27,10 +32,10 @@ _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
 
 
-@compiled
+@separate
 def forward(
-    x_at: int, weight_at: int, bias_at: int, y_at: int, scratch_at: int,
-    length: int, channels: int, taps: int, row_start: int, row_stop: int,
+    x_at: int, weight_at: int, bias_at: int, y_at: int,
+    length: int, channels: int, taps: int, row_start: int, row_stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Write y for some rows."""
     x, weight, bias, y = floats(x_at), floats(weight_at), floats(bias_at), floats(y_at)
@@ -50,11 +55,11 @@ def forward(
                 store_part(y, here, count, total * sigmoid(total), spare)
 
 
-@compiled
+@separate
 def backward(
     x_at: int, weight_at: int, bias_at: int, dy_at: int,
-    dx_at: int, dweight_at: int, dbias_at: int, scratch_at: int,
-    length: int, channels: int, taps: int, row_start: int, row_stop: int,
+    dx_at: int, dweight_at: int, dbias_at: int,
+    length: int, channels: int, taps: int, row_start: int, row_stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Write dx for some rows, and dweight and dbias summed over them (laid out as weight, bias).
 
@@ -92,3 +97,19 @@ def backward(
                     sofar = load_part(dx, there, count, spare)
                     sofar = fma(change, load(weight, at), sofar)
                     store_part(dx, there, count, sofar, spare)
+
+
+_forward_arguments = unpack(9)
+_backward_arguments = unpack(12)
+
+
+@native(types.CPointer(types.int64), types.int64)
+def forward_task(row: Any, scratch_at: int) -> None:
+    """`forward` with all arguments but the last in a row of integers (threads.py)."""
+    forward(*_forward_arguments(row, scratch_at))
+
+
+@native(types.CPointer(types.int64), types.int64)
+def backward_task(row: Any, scratch_at: int) -> None:
+    """`backward` with all arguments but the last in a row of integers."""
+    backward(*_backward_arguments(row, scratch_at))

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.causal_conv1d_kernels import backward, forward
+from models.ops.causal_conv1d_kernels import backward_task, forward_task
 from models.ops.simd import LANES
-from models.ops.threads import run_tasks, worker_count
+from models.ops.threads import run_tasks
 
 _MAX_CHUNKS = 16
 
@@ -24,7 +24,7 @@ _MAX_CHUNKS = 16
 def causal_conv1d_numba(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """silu(filter(x)), (B, L, D), in x's dtype."""
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias)):
-        y: Tensor = _Convolution.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        y: Tensor = _Convolution.apply(x, weight, bias)
         return y
     return _run_forward(x, weight, bias)
 
@@ -64,14 +64,9 @@ def _run_forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     dense, taps, shift = _dense(x), *_in_lanes(weight, bias)
     y = torch.empty(x.shape)
     chunks = min(x.shape[0], _MAX_CHUNKS)
-    scratch = torch.empty(worker_count(chunks), LANES)
-    addresses = [t.data_ptr() for t in (dense, taps, shift, y)]
-
-    def work(chunk: int, worker: int) -> None:
-        spare = scratch[worker].data_ptr()
-        forward(*addresses, spare, *x.shape[1:], weight.shape[1], *_bounds(x, chunks, chunk))
-
-    run_tasks(work, chunks)
+    head = (*(t.data_ptr() for t in (dense, taps, shift, y)), *x.shape[1:], weight.shape[1])
+    rows = [(*head, *_bounds(x, chunks, chunk)) for chunk in range(chunks)]
+    run_tasks(forward_task, rows, LANES)
     return y.to(x.dtype)
 
 
@@ -84,14 +79,12 @@ def _run_backward(
     width = math.ceil(x.shape[2] / LANES) * LANES
     dx = torch.empty(x.shape)  # (B, L, D)
     dweight, dbias = torch.empty(chunks, weight.shape[1], width), torch.empty(chunks, width)
-    scratch = torch.empty(worker_count(chunks), LANES)
-    addresses = [t.data_ptr() for t in (dense, taps, shift, slope, dx)]
-
-    def work(chunk: int, worker: int) -> None:
-        places = [t.data_ptr() for t in (dweight[chunk], dbias[chunk], scratch[worker])]
+    head = [t.data_ptr() for t in (dense, taps, shift, slope, dx)]
+    rows = []
+    for chunk in range(chunks):
+        sums = (dweight[chunk].data_ptr(), dbias[chunk].data_ptr())
         sizes = (*x.shape[1:], weight.shape[1])
-        backward(*addresses, *places, *sizes, *_bounds(x, chunks, chunk))
-
-    run_tasks(work, chunks)
+        rows.append((*head, *sums, *sizes, *_bounds(x, chunks, chunk)))
+    run_tasks(backward_task, rows, LANES)
     channels = slice(x.shape[2])
     return dx, dweight.sum(0)[:, channels].mT, dbias.sum(0)[channels]

@@ -56,7 +56,7 @@ def linear_cross_entropy(
         return linear_cross_entropy_reference(hidden, weight, targets, bias)
     inputs = (hidden, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        loss: Tensor = _Blocked.apply(hidden, weight, targets, bias)  # type: ignore[no-untyped-call]
+        loss: Tensor = _Blocked.apply(hidden, weight, targets, bias)
         return loss
     return _loss_and_gradients(hidden, weight, targets, bias, (False, False, False))[0]
 

@@ -9,16 +9,19 @@ of Gu & Dao 2023, section 3.3.2, arXiv 2312.00752, at the size of a CPU's cache)
 
 Each call does one task: some rows of the batch times some columns. Tensors come as addresses of
 contiguous float32 (0 where there is none). Decays are powers of two: `A2` is A times log2(e).
+`forward_task` and `backward_task` are the same with the arguments in memory, for threads.py.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import types
 
 from models.ops.simd import (
     LANES,
     clear,
-    compiled,
     copy,
     floats,
     fma,
@@ -26,10 +29,13 @@ from models.ops.simd import (
     lane_sum,
     load,
     load_part,
+    native,
+    separate,
     splat,
     spread,
     store,
     store_part,
+    unpack,
 )
 from models.ops.simd_math import exp2, sigmoid, softplus
 
@@ -41,12 +47,13 @@ _ONE = np.float32(1.0)
 _LN_2 = np.float32(0.6931471805599453)
 
 
-@compiled
+@separate
 def forward(
     u_at: int, delta_at: int, A2_at: int, B_at: int, C_at: int, D_at: int, z_at: int,
-    bias_at: int, lengths_at: int, y_at: int, last_at: int, kept_at: int, scratch_at: int,
+    bias_at: int, lengths_at: int, y_at: int, last_at: int, kept_at: int,
     length: int, channels: int, states: int, soft: bool,
     row_start: int, row_stop: int, column_start: int, column_stop: int,
+    scratch_at: int,
 ) -> None:  # fmt: skip
     """Write y, the last state and the kept states of some rows and columns.
 
@@ -111,14 +118,15 @@ def forward(
                 copy(last, (row * columns + column) * size, state, 0, size)
 
 
-@compiled
+@separate
 def backward(
     u_at: int, delta_at: int, A2_at: int, B_at: int, C_at: int, D_at: int, z_at: int,
     bias_at: int, lengths_at: int, kept_at: int, dy_at: int, dlast_at: int,
     du_at: int, ddelta_at: int, dB_at: int, dC_at: int, dz_at: int,
-    dA_at: int, dD_at: int, dbias_at: int, scratch_at: int,
+    dA_at: int, dD_at: int, dbias_at: int,
     length: int, channels: int, states: int, soft: bool,
     row_start: int, row_stop: int, column_start: int, column_stop: int,
+    scratch_at: int,
 ) -> None:  # fmt: skip
     """Write every gradient of some rows and columns; layouts as in `forward`.
 
@@ -271,3 +279,19 @@ def backward(
             for n in range(states):
                 value = load(dA_sum, (n * BLOCK + j) * LANES)
                 store(dA, (left + j) * size + n * LANES, value)
+
+
+_forward_arguments = unpack(20)
+_backward_arguments = unpack(28)
+
+
+@native(types.CPointer(types.int64), types.int64)
+def forward_task(row: Any, scratch_at: int) -> None:
+    """`forward` with all arguments but the last in a row of integers."""
+    forward(*_forward_arguments(row, scratch_at))
+
+
+@native(types.CPointer(types.int64), types.int64)
+def backward_task(row: Any, scratch_at: int) -> None:
+    """`backward` with all arguments but the last in a row of integers."""
+    backward(*_backward_arguments(row, scratch_at))

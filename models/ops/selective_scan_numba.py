@@ -16,9 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.selective_scan_kernels import BLOCK, SEGMENT, backward, forward
+from models.ops.selective_scan_kernels import (
+    BLOCK,
+    SEGMENT,
+    backward_task,
+    forward_task,
+)
 from models.ops.simd import LANES
-from models.ops.threads import run_tasks, worker_count
+from models.ops.threads import run_tasks
 
 _MAX_CHUNKS = 32
 
@@ -44,7 +49,7 @@ def selective_scan_numba(
     lengths = lengths.to("cpu", torch.int64).contiguous()
     inputs = (u, delta, A, B, C, D, z, delta_bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        results = _Scan.apply(*inputs, lengths, delta_softplus, return_last_state)  # type: ignore[no-untyped-call]
+        results = _Scan.apply(*inputs, lengths, delta_softplus, return_last_state)
         return results[0], results[1]
     y, last, _ = _run_forward(inputs, lengths, delta_softplus, return_last_state, keep=False)
     return y, last
@@ -101,12 +106,10 @@ class _Plan(NamedTuple):
             min(self.columns, blocks * (group + 1) // self.groups * BLOCK),
         )
 
-    def scratch(self) -> tuple[Tensor, int]:
-        """Room for each worker to keep one block's states, and the bytes of each."""
+    def scratch_floats(self) -> int:
+        """Room in which one thread keeps one block's states."""
         size = self.states * LANES * BLOCK
-        floats = (2 * SEGMENT + 3) * size + (7 * SEGMENT * BLOCK + 2) * LANES
-        workers = worker_count(self.chunks * self.groups)
-        return torch.empty(workers, floats), 4 * floats
+        return (2 * SEGMENT + 3) * size + (7 * SEGMENT * BLOCK + 2) * LANES
 
 
 def _plan(u: Tensor, states: int) -> _Plan:
@@ -162,14 +165,12 @@ def _run_forward(
     y = torch.empty(u.shape)
     last = torch.empty(plan.batch, *state) if return_last_state else None
     kept = torch.empty(plan.batch, plan.segments - 1, *state) if keep else None
-    scratch, pitch = plan.scratch()
     addresses = [_address(t) for t in (*operands, lengths, y, last, kept)]
-
-    def work(task: int, worker: int) -> None:
-        room = scratch.data_ptr() + worker * pitch
-        forward(*addresses, room, *plan.shape(), soft, *plan.bounds(task))
-
-    run_tasks(work, plan.chunks * plan.groups)
+    rows = [
+        (*addresses, *plan.shape(), soft, *plan.bounds(task))
+        for task in range(plan.chunks * plan.groups)
+    ]
+    run_tasks(forward_task, rows, plan.scratch_floats())
     return y.to(u.dtype), torch.empty(0) if last is None else _out_of_lanes(last, plan), kept
 
 
@@ -192,16 +193,13 @@ def _run_backward(
     dB, dC = torch.empty(plan.groups, *B.shape), torch.empty(plan.groups, *B.shape)
     dA = torch.empty(plan.chunks, plan.columns, plan.states, LANES)
     dD, dbias = (torch.empty(plan.chunks, plan.columns * LANES) for _ in range(2))
-    scratch, pitch = plan.scratch()
     before = [_address(t) for t in (*operands, lengths, kept, dy, dlast, du, ddelta)]
-
-    def work(task: int, worker: int) -> None:
+    rows = []
+    for task in range(plan.chunks * plan.groups):
         chunk, group = divmod(task, plan.groups)
         parts = (dB[group], dC[group], dz, dA[chunk], dD[chunk], dbias[chunk])
-        room = scratch.data_ptr() + worker * pitch
-        backward(*before, *map(_address, parts), room, *plan.shape(), soft, *plan.bounds(task))
-
-    run_tasks(work, plan.chunks * plan.groups)
+        rows.append((*before, *map(_address, parts), *plan.shape(), soft, *plan.bounds(task)))
+    run_tasks(backward_task, rows, plan.scratch_floats())
     channels = slice(plan.channels)
     return [
         du, ddelta, _out_of_lanes(dA.sum(0), plan), dB.sum(0), dC.sum(0), dD.sum(0)[channels],

@@ -27,6 +27,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.ccallback import CFunc
 from numba.core.datamodel import PrimitiveModel, register_default
 from numba.core.imputils import lower_builtin
 from numba.core.typing import signature
@@ -40,25 +41,40 @@ VECTOR = ir.VectorType(FLOAT, LANES)
 BITS = ir.VectorType(ir.IntType(32), LANES)
 
 
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """A kernel: compiled at its first call, kept on disk, run without the interpreter's lock."""
-    kernel = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    # Numba compiles again when the kernel's own file changes, but not when the pieces it takes in
-    # do; a stale kernel would be timed under the new code's name. There is no public way to say so.
-    file: Any = kernel._cache._cache_file
-    file._source_stamp = (file._source_stamp, _pieces_digest())
-    return cast(Callable[..., None], kernel)
+_alive: list[CFunc] = []  # the machine code goes when its object goes
+
+
+def native(*arguments: Any) -> Callable[[Callable[..., None]], int]:
+    """A C function's address: compiled now, kept on disk, runs without the interpreter."""
+
+    def build(function: Callable[..., None]) -> int:
+        made = CFunc(function, (arguments, types.void), {}, {"error_model": "numpy"})
+        made.enable_caching()
+        # Numba compiles again when the function's own file changes, but not when the pieces it
+        # takes in do; a stale kernel would be timed under the new code's name.
+        file: Any = made._cache._cache_file
+        file._source_stamp = (file._source_stamp, _pieces_digest())
+        made.compile()
+        _alive.append(made)
+        return cast(int, made.address)
+
+    return build
 
 
 @lru_cache(maxsize=1)
 def _pieces_digest() -> str:
-    pieces = sorted(Path(__file__).parent.glob("simd*.py"))
+    pieces = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(piece.read_bytes() for piece in pieces)).hexdigest()
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """A piece of a kernel, put in place where it is called."""
     return cast(Callable[..., Any], numba.njit(inline="always")(function))
+
+
+def separate(function: Callable[..., None]) -> Callable[..., None]:
+    """A function of a kernel's own, compiled along with it and called from it."""
+    return cast(Callable[..., None], numba.njit(error_model="numpy")(function))
 
 
 def emitted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,6 +123,46 @@ def integers(typingctx: Any, address: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
 
     return types.CPointer(types.int64)(types.int64), codegen
+
+
+def unpack(count: int) -> Callable[..., Any]:
+    """A function of (row, scratch) that gives row[0], ..., row[count - 1], scratch as a tuple."""
+
+    @emitted
+    def unpacked(typingctx: Any, row: Any, scratch: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            places = (ir.Constant(ir.IntType(64), i) for i in range(count))
+            values = [builder.load(builder.gep(args[0], [at]), typ=args[1].type) for at in places]
+            return context.make_tuple(builder, sig.return_type, [*values, args[1]])
+
+        many = types.UniTuple(types.int64, count + 1)
+        return many(types.CPointer(types.int64), types.int64), codegen
+
+    return unpacked
+
+
+@emitted
+def fetch_add(typingctx: Any, counters: Any, index: Any) -> Any:
+    """Add 1 to counters[index] and give its value before, as one step for all threads."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), one, "monotonic")
+
+    return types.int64(types.CPointer(types.int64), types.intp), codegen
+
+
+@emitted
+def call_task(typingctx: Any, function: Any, row: Any, scratch: Any) -> Any:
+    """Call the C function at an address with (row, scratch)."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        number = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [number, number])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
 
 
 def _in_all_lanes(builder: Any, number: Any) -> Any:

@@ -34,5 +34,5 @@ def warm_up(backend: str = "auto", device: str | torch.device = "cpu") -> str:
     assert isinstance(y, torch.Tensor), "a scan without last state returns one tensor"
     targets = torch.zeros(6, dtype=torch.int64, device=device)
     loss = linear_cross_entropy(y.flatten(0, 1), rate.mT, targets)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return name

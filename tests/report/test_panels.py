@@ -1,4 +1,4 @@
-"""Panels keep apart what may not be mixed; nothing overlaps; the same records give the same bytes."""
+"""Panels keep apart what may not be mixed, nothing overlaps, equal records give equal bytes."""
 
 from __future__ import annotations
 

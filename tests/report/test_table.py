@@ -168,3 +168,8 @@ def test_figures_without_data_are_named(made, run_json, tmp_path, capsys):
     path = run_json([made.train("sasrec", 50)])
     assert plot_results.main([str(path), "--out", str(tmp_path / "figures")]) == 0
     assert "latency, step_latency, accuracy_time" in capsys.readouterr().out
+
+
+def test_a_data_line_that_names_itself_is_not_named_twice(made, run_json):
+    runs = load_runs([run_json([made.train("sasrec", 50)], dataset_line="data: ML-100K")])
+    assert printed(runs).splitlines()[0] == "Data: ML-100K"

@@ -1,0 +1,160 @@
+"""The journal keeps what is finished, finds a stopped run again, and leaves finished ones alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.cell import Cell
+from bench.files import write_whole
+from bench.journal import Journal, JournalError, Manifest, new_manifest, past_seconds
+from bench.journal import require_writable as check_writable
+from measure.record import Metric, Record
+
+CELLS = [Cell("sasrec", "recommend", "synthetic", "all", length, 1) for length in (8, 16)]
+MACHINE = {"fingerprint": "abc"}
+
+
+def manifest(root: Path, **changes: object) -> Manifest:
+    given = {
+        "suite": "smoke",
+        "cells": CELLS,
+        "argv": [],
+        "dataset_line": "data: synthetic",
+        "data_hashes": {"synthetic": "00"},
+        "commit": None,
+        "machine": MACHINE,
+        "root": root,
+    }
+    return new_manifest(**(given | changes))  # type: ignore[arg-type]
+
+
+def record(cell: Cell) -> Record:
+    metric = Metric(0.5, "s", "lower", "time", "made up")
+    return Record(
+        cell.cell_id,
+        cell.key,
+        cell.to_dict(),
+        "ok",
+        metrics={"latency_p50": metric},
+        samples={"latency_block_p50": [0.5]},
+        wall_s=3.0,
+    )
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    root = tmp_path / "code"
+    (root / "models").mkdir(parents=True)
+    (root / "models" / "a.py").write_text("x = 1\n")
+    return root
+
+
+def test_a_written_cell_is_read_back_and_its_samples_lie_beside_it(
+    tmp_path: Path, code: Path
+) -> None:
+    journal = Journal.open(tmp_path / "results", manifest(code), fresh=False)
+    journal.write(CELLS[0], record(CELLS[0]), {"latency": [0.1, 0.2]})
+    assert journal.read(CELLS[0]) == record(CELLS[0])
+    assert journal.read(CELLS[1]) is None
+    raw = np.load(journal.path("raw", CELLS[0]), allow_pickle=False)
+    assert raw["latency"].tolist() == [0.1, 0.2]
+
+
+def test_a_stopped_run_goes_on_and_a_finished_one_does_not(tmp_path: Path, code: Path) -> None:
+    results = tmp_path / "results"
+    first = Journal.open(results, manifest(code), fresh=False)
+    first.write(CELLS[0], record(CELLS[0]), {})
+    again = Journal.open(results, manifest(code), fresh=False)
+    assert (again.folder, again.resumed) == (first.folder, 1)
+    again.write(CELLS[1], record(CELLS[1]), {})
+    again.finish(CELLS)
+    other = dataclasses.replace(manifest(code), run_id="later")
+    assert Journal.open(results, other, fresh=False).resumed == 0
+
+
+def test_fresh_starts_anew(tmp_path: Path, code: Path) -> None:
+    first = Journal.open(tmp_path, manifest(code), fresh=False)
+    first.write(CELLS[0], record(CELLS[0]), {})
+    other = dataclasses.replace(manifest(code), run_id="later")
+    assert Journal.open(tmp_path, other, fresh=True).read(CELLS[0]) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"suite": "quick"},
+        {"cells": CELLS[:1]},
+        {"data_hashes": {"synthetic": "01"}},
+        {"machine": {"fingerprint": "other"}},
+    ],
+    ids=["suite", "cells", "data", "machine"],
+)
+def test_another_run_has_another_key(code: Path, change: dict[str, object]) -> None:
+    assert manifest(code).key != manifest(code, **change).key
+
+
+def test_changed_code_has_another_key(code: Path) -> None:
+    before = manifest(code).key
+    (code / "models" / "a.py").write_text("x = 2\n")
+    assert manifest(code).key != before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema": "other/1"}', b"\xff\xfe"])
+def test_a_half_written_cell_counts_as_not_finished(
+    tmp_path: Path, code: Path, content: bytes
+) -> None:
+    journal = Journal.open(tmp_path, manifest(code), fresh=False)
+    journal.path("cells", CELLS[0]).write_bytes(content)
+    assert journal.read(CELLS[0]) is None
+
+
+def test_a_cell_with_other_settings_does_not_count(tmp_path: Path, code: Path) -> None:
+    journal = Journal.open(tmp_path, manifest(code), fresh=False)
+    journal.write(CELLS[0], record(CELLS[0]), {})
+    assert journal.read(dataclasses.replace(CELLS[0], requests=9)) is None
+
+
+def test_a_damaged_manifest_is_passed_over(tmp_path: Path, code: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{")
+    assert Journal.open(tmp_path, manifest(code), fresh=False).resumed == 0
+
+
+def test_past_runs_tell_how_long_a_cell_takes(tmp_path: Path, code: Path) -> None:
+    journal = Journal.open(tmp_path, manifest(code), fresh=False)
+    journal.write(CELLS[0], record(CELLS[0]), {})
+    (journal.folder / "cells" / "broken.json").write_text("{")
+    assert past_seconds(tmp_path) == {CELLS[0].key: 3.0}
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path, code: Path) -> None:
+    (tmp_path / "results").write_text("a file, not a folder")
+    with pytest.raises(JournalError, match="can't write to"):
+        check_writable(tmp_path / "results")
+    with pytest.raises(JournalError, match="can't write to"):
+        Journal.open(tmp_path / "results", manifest(code), fresh=False)
+
+
+def test_the_check_for_writing_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_writable(tmp_path / "results")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_whole(path, "one")
+    write_whole(path, b"two")
+    assert path.read_text() == "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_the_manifest_is_plain_json(tmp_path: Path, code: Path) -> None:
+    journal = Journal.open(tmp_path, manifest(code), fresh=False)
+    content = json.loads((journal.folder / "manifest.json").read_text())
+    assert content["state"] == "running"
+    assert content["cells"] == [cell.cell_id for cell in CELLS]

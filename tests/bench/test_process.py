@@ -1,0 +1,122 @@
+"""A worker that dies, hangs or runs out of memory leaves findings that say so."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from bench.cell import Cell
+from bench.process import run_worker, worker_environment
+from bench.worker import Request, classify
+from models.base import NotSupported
+from models.ops.backend import BackendUnavailable
+from workloads.checks import Incorrect
+
+CELL = Cell(
+    "gru4rec", "recommend", "synthetic_u60_i50_n20", "all", 8, 1, backend="torch", requests=10
+)
+
+
+def request_for(tmp_path: Path, cell: Cell = CELL, **settings: object) -> Request:
+    return Request(cell, "time", tmp_path / "out", tmp_path / "w.pt", **settings)  # type: ignore[arg-type]
+
+
+def test_a_worker_gives_its_findings(tmp_path: Path) -> None:
+    findings = run_worker(request_for(tmp_path), timeout=120)
+    assert findings.status == "ok", findings.reason
+    assert findings.metrics["latency_p50"].n == 10
+    assert len(findings.raw["latency"]) == 10
+    assert findings.resolved["torch_threads"] == 1
+    assert findings.resolved["allocator"].startswith("glibc, memory kept")
+    assert findings.data["sequence_hash"]
+
+
+def test_a_worker_killed_by_sigkill_leaves_findings_that_say_so(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.wait(0.05):
+            for child in psutil.Process().children():
+                if "bench.worker" in " ".join(child.cmdline()):
+                    child.send_signal(signal.SIGKILL)
+                    return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    findings = run_worker(request_for(tmp_path), timeout=120)
+    stop.set()
+    killer.join()
+    assert findings.status == "error"
+    assert findings.reason == "worker died of SIGKILL"
+
+
+def test_a_worker_past_its_time_is_ended(tmp_path: Path) -> None:
+    start = time.monotonic()
+    findings = run_worker(request_for(tmp_path), timeout=0.3)
+    assert findings.status == "timeout"
+    assert findings.reason == "not finished after 0.3 s"
+    assert time.monotonic() - start < 5
+    assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_worker_out_of_memory_says_so_and_leaves_the_parent_alive(tmp_path: Path) -> None:
+    cell = dataclasses.replace(CELL, model="sasrec", seq_len=512, batch_size=4096)
+    findings = run_worker(request_for(tmp_path, cell, memory_limit=10**9), timeout=120)
+    assert findings.status == "oom"
+    assert "memory" in (findings.reason or "")
+    assert "Traceback" in (findings.details or "")
+
+
+def test_an_error_in_a_worker_keeps_its_traceback(tmp_path: Path) -> None:
+    cell = dataclasses.replace(CELL, dataset="no_such_data")
+    findings = run_worker(request_for(tmp_path, cell), timeout=120)
+    assert findings.status == "error"
+    assert "no_such_data" in (findings.reason or "")
+    assert "DataError" in (findings.details or "")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_is_unsupported_and_never_replaced(tmp_path: Path) -> None:
+    findings = run_worker(
+        request_for(tmp_path, dataclasses.replace(CELL, device="cuda")), timeout=120
+    )
+    assert findings.status == "unsupported"
+    assert "no CUDA device" in (findings.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotSupported("no state"), "unsupported"),
+        (BackendUnavailable("no kernel"), "unsupported"),
+        (Incorrect("off by 1"), "incorrect"),
+        (MemoryError(), "oom"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"), "oom"),
+        (ValueError("something else"), "error"),
+        (RuntimeError(""), "error"),
+    ],
+)
+def test_each_failure_has_its_status_and_a_reason(error: Exception, status: str) -> None:
+    found, reason = classify(error)
+    assert found == status
+    assert reason
+
+
+def test_time_and_memory_passes_have_their_own_allocator(tmp_path: Path) -> None:
+    timed = worker_environment(request_for(tmp_path))
+    memory = worker_environment(dataclasses.replace(request_for(tmp_path), measuring="memory"))
+    assert timed["MALLOC_MMAP_MAX_"] == "0"
+    assert "MALLOC_MMAP_MAX_" not in memory
+    assert timed["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_request_survives_its_journey(tmp_path: Path) -> None:
+    request = request_for(tmp_path, data_dir=tmp_path, memory_limit=5)
+    assert Request.loads(request.dumps()) == request

@@ -1,0 +1,258 @@
+"""The whole way, as a user goes it: measure, stop, go on, read, refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from measure.record import Record, from_dict, loads
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Suite = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whole smoke run with its benchmark JSON; the folder in which it lies."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = start(folder, f"--benchmark-json={folder / 'run.json'}", "--suite=smoke")
+    out, _ = done.communicate(timeout=400)
+    assert done.returncode == 0, out
+    (folder / "out.txt").write_text(out)
+    return folder
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pytest", "bench/", f"--results-dir={folder / 'results'}"]
+    return subprocess.Popen(
+        [*command, "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        env=dict(os.environ) | {"SEQREC_CACHE": str(folder / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def records_of(folder: Path) -> dict[str, Record]:
+    content = json.loads((folder / "run.json").read_text())["seqrec_bench"]
+    return {r.cell_id: r for r in map(from_dict, content["records"])}
+
+
+def test_every_cell_has_a_record_and_only_the_impossible_is_not_ok(finished: Path) -> None:
+    records = records_of(finished)
+    manifest = json.loads((finished / "run.json").read_text())["seqrec_bench"]
+    assert sorted(records) == sorted(manifest["cells"])
+    assert manifest["schema"] == "seqrec-bench/run/1"
+    not_ok = {r.config["model"]: (r.status, r.reason) for r in records.values() if r.status != "ok"}
+    assert set(not_ok) == {"bert4rec"}
+    assert not_ok["bert4rec"][0] == "unsupported"
+    assert "recompute with encode" in (not_ok["bert4rec"][1] or "")
+
+
+def test_the_records_say_what_ran_where_and_on_what(finished: Path) -> None:
+    for record in records_of(finished).values():
+        assert record.machine["fingerprint"]
+        assert record.wall_s > 0
+        if record.status == "ok":
+            assert record.data["sequence_hash"]
+            assert record.resolved["allocator"].startswith("glibc, memory kept")
+    backends = {r.config["model"]: r.resolved.get("backend") for r in records_of(finished).values()}
+    assert backends["mamba4rec"] == "numba"
+    assert backends["sasrec"] == "torch"
+
+
+def test_each_workload_gives_its_metrics(finished: Path) -> None:
+    expected = {
+        "train_epoch": {"epoch_time", "samples_per_second", "items_per_second", "memory_peak"},
+        "recommend": {"latency_p50", "latency_p90", "latency_p95", "latency_p99", "memory_peak"},
+        "serve_step": {"latency_p50", "state_bytes"},
+        "rank_all": {"rank_time", "hr@10", "ndcg@10", "mrr@10"},
+        "fit": {"hr@10", "ndcg@10", "mrr@10", "fit_time", "epochs"},
+        "load": {"load_time", "first_batch_time", "memory_peak"},
+    }
+    seen = set()
+    for record in records_of(finished).values():
+        if record.status == "ok":
+            seen.add(record.config["workload"])
+            assert expected[record.config["workload"]] <= set(record.metrics), record.cell_id
+    assert seen == set(expected)
+
+
+def test_percentiles_need_enough_requests(finished: Path) -> None:
+    record = next(r for r in records_of(finished).values() if r.config["workload"] == "recommend")
+    assert record.metrics["latency_p95"].value is not None  # 60 requests
+    assert record.metrics["latency_p99"].value is None
+    assert "299" in (record.metrics["latency_p99"].reason or "")
+
+
+def test_memory_by_phase_adds_up_to_its_peak(finished: Path) -> None:
+    for record in records_of(finished).values():
+        if record.config["workload"] != "train_epoch":
+            continue
+        names = ("weights", "batch", "forward", "backward", "optimizer")
+        parts = sum(record.metrics[f"memory_{name}"].value or 0 for name in names)
+        assert parts == record.metrics["memory_peak"].value
+
+
+def test_the_json_is_pytest_benchmarks_own(finished: Path) -> None:
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(finished / "run.json")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "test_train_epoch[sasrec-synthetic_u60_i50_n20-train_epoch-all-L8" in shown.stdout
+    content = json.loads((finished / "run.json").read_text())
+    row = next(b for b in content["benchmarks"] if "train_epoch-all-L8" in b["name"])
+    record = records_of(finished)[row["extra_info"]["cell_id"]]
+    assert row["stats"]["data"] == pytest.approx(record.samples["epoch_time"])
+
+
+def test_the_first_line_says_which_data_and_the_next_how_long(finished: Path) -> None:
+    out = (finished / "out.txt").read_text()
+    assert out.startswith("data: synthetic_u60_i50_n20, 60 users, 50 items")
+    assert re.search(r"suite smoke: \d+ cells to measure, about ", out)
+    assert "\x1b" not in out  # no bar where there is no terminal
+
+
+def test_trained_weights_are_kept_and_load(finished: Path) -> None:
+    from models import weights
+
+    paths = sorted(finished.glob("results/*/weights/*.pt"))
+    assert len(paths) == 4
+    for path in paths:
+        assert weights.load(path).num_items == 50
+
+
+def test_the_figures_are_drawn_from_it_without_torch(finished: Path) -> None:
+    code = (
+        "import sys, plot_results; code = plot_results.main(sys.argv[1:]);"
+        "sys.exit(code or 'torch' in sys.modules)"
+    )
+    drawn = subprocess.run(
+        [sys.executable, "-c", code, str(finished / "run.json"), "--out", str(finished / "plots")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    assert (finished / "plots" / "epoch_time.png").stat().st_size > 10_000
+    assert (finished / "plots" / "epoch_time.svg").exists()
+
+
+def test_a_finished_run_is_left_alone_by_the_next(finished: Path) -> None:
+    before = snapshot(finished)
+    arguments = ("--suite=smoke", "-k", "gru4rec and recommend")
+    out, _ = start(finished, *arguments).communicate(timeout=100)
+    assert "1 cells to measure" in out
+    assert {name: data for name, data in snapshot(finished).items() if name in before} == before
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.glob("results/*/cells/*.json"))}
+
+
+def test_a_killed_run_keeps_every_finished_cell_byte_for_byte_and_goes_on(tmp_path: Path) -> None:
+    arguments = ("--suite=smoke", "--model=gru4rec", "--workload=recommend,rank_all,train_epoch")
+    first = start(tmp_path, *arguments)
+    deadline = time.monotonic() + 120
+    while len(snapshot(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = psutil.Process(first.pid).children()
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive, "a worker outlived the suite"
+    kept = snapshot(tmp_path)
+    assert len(kept) >= 2
+    out, _ = start(tmp_path, *arguments).communicate(timeout=200)
+    after = snapshot(tmp_path)
+    assert f"{len(kept)} finished cells are kept" in out
+    assert {name: after[name] for name in kept} == kept
+    assert len(after) == 4
+    assert len(list(tmp_path.glob("results/*/manifest.json"))) == 1
+    assert all(loads(content).status == "ok" for content in after.values())
+
+
+def test_ctrl_c_stops_soon_and_says_what_is_kept(tmp_path: Path) -> None:
+    run = start(tmp_path, "--suite=smoke", "--model=gru4rec", "--workload=recommend,train_epoch")
+    deadline = time.monotonic() + 120
+    while not snapshot(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    out, _ = run.communicate(timeout=20)
+    assert time.monotonic() - begun < 4
+    assert "the same command goes on" in out
+    assert "Traceback" not in out
+
+
+def test_nothing_can_run_is_still_a_result(tmp_path: Path) -> None:
+    run = start(
+        tmp_path,
+        "--suite=smoke",
+        "--model=bert4rec",
+        "--workload=serve_step",
+        f"--benchmark-json={tmp_path / 'run.json'}",
+    )
+    out, _ = run.communicate(timeout=100)
+    assert run.returncode == 0, out
+    (record,) = records_of(tmp_path).values()
+    assert record.status == "unsupported"
+
+
+def test_collecting_lists_readable_ids_and_writes_nothing(tmp_path: Path) -> None:
+    out, _ = start(
+        tmp_path, "--suite=scaling", "--model=sasrec,mamba4rec", "--collect-only", "-q"
+    ).communicate(timeout=100)
+    assert "test_train_epoch[mamba4rec-synthetic_u64_i3400_x16387-train_epoch-all-L16384-B1-" in out
+    assert "gru4rec" not in out
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model=nope"], "error: --model 'nope': choose from"),
+        (["--dataset=nope"], "error: "),
+        (["-n", "2"], "error: "),
+    ],
+    ids=["model", "dataset", "xdist"],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    if arguments[0] == "-n" and not _has_xdist():
+        pytest.skip("pytest-xdist is not installed, so pytest itself refuses -n")
+    run = start(tmp_path, f"--benchmark-json={tmp_path / 'run.json'}", *arguments)
+    out, _ = run.communicate(timeout=100)
+    assert run.returncode == 2
+    assert out.startswith(message)
+    assert out.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == []
+
+
+def test_a_results_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=0o555)
+    if os.access(tmp_path / "results", os.W_OK):  # root may write anywhere but here
+        (tmp_path / "results").rmdir()
+        (tmp_path / "results").symlink_to("/proc")
+    run = start(tmp_path, "--suite=smoke")
+    out, _ = run.communicate(timeout=100)
+    assert run.returncode == 2
+    assert out.startswith("error: can't write to ")
+    assert out.count("\n") == 1
+
+
+def _has_xdist() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("xdist") is not None

@@ -1,0 +1,46 @@
+"""Kernels run on torch's threads, or on Python's where torch has no libgomp, with equal results."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.ops import threads
+from models.ops.causal_conv1d import causal_conv1d
+
+
+def _filtered() -> Tensor:
+    make = torch.Generator().manual_seed(0)
+    x = torch.randn(33, 20, 24, generator=make)
+    return causal_conv1d(x, torch.randn(24, 4, generator=make), torch.randn(24, generator=make))
+
+
+@pytest.fixture
+def _three_threads() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_python_threads_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = _filtered()
+    monkeypatch.setattr(threads, "_gomp_parallel", lambda: None)
+    assert torch.equal(_filtered(), wanted)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_kernels_may_run_in_several_python_threads_at_once() -> None:
+    wanted = _filtered()
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: _filtered(), range(20)))
+    assert all(torch.equal(result, wanted) for result in results)
+
+
+def test_no_rows_are_no_work() -> None:
+    threads.run_tasks(0, [], 1)
+    assert causal_conv1d(torch.empty(0, 5, 8), torch.ones(8, 4), torch.ones(8)).shape == (0, 5, 8)

@@ -1,0 +1,250 @@
+"""Every model of models.names() keeps the same contract; a new one is tested as it stands."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import models
+from models import weights
+from models.base import NotSupported, SequentialRecommender
+
+NUM_ITEMS, MAX_LEN, ROWS = 37, 24, 4
+
+
+def build(name: str, **settings: object) -> SequentialRecommender:
+    torch.manual_seed(0)
+    model_class = models.get(name)
+    config = model_class.Config(**settings)
+    return model_class(NUM_ITEMS, MAX_LEN, config, backend="auto").eval()
+
+
+def histories(length: int = MAX_LEN) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    item_seq = torch.randint(1, NUM_ITEMS + 1, (ROWS, length), generator=generator)
+    lengths = torch.tensor([length, max(1, length - 1), max(1, length // 2), 1])
+    item_seq[torch.arange(length) >= lengths[:, None]] = 0
+    return item_seq, lengths
+
+
+def batch_for(model: SequentialRecommender, objective: str) -> SimpleNamespace:
+    item_seq, lengths = histories()
+    if objective == "last":
+        return SimpleNamespace(
+            item_seq=item_seq, lengths=lengths, targets=torch.tensor([1, 2, 3, NUM_ITEMS])
+        )
+    targets = torch.where(item_seq > 0, item_seq.flip(1).clamp_min(1), 0)
+    if objective == "cloze":
+        hidden = (torch.arange(MAX_LEN) % 3 == 0) & (item_seq > 0)
+        targets = torch.where(hidden, item_seq, 0)
+        item_seq = torch.where(hidden, NUM_ITEMS + 1, item_seq)
+    return SimpleNamespace(item_seq=item_seq, lengths=lengths, targets=targets)
+
+
+@pytest.fixture(params=models.names())
+def model(request: pytest.FixtureRequest) -> SequentialRecommender:
+    return build(request.param)
+
+
+STATEFUL = [name for name in models.names() if models.get(name).has_step]
+STATELESS = [name for name in models.names() if not models.get(name).has_step]
+
+
+def test_hidden_states_have_the_contract_shape(model: SequentialRecommender) -> None:
+    item_seq, lengths = histories()
+    hidden = model.encode(item_seq, lengths)
+    assert hidden.shape == (ROWS, MAX_LEN, model.config.hidden_size)
+    assert model.score(item_seq, lengths).shape == (ROWS, NUM_ITEMS + 1)
+
+
+def test_padding_is_never_seen(model: SequentialRecommender) -> None:
+    item_seq, lengths = histories()
+    other = item_seq.clone()
+    other[other == 0] = 5  # whatever lies behind a row's length must not matter
+    assert torch.allclose(
+        model.score(item_seq, lengths), model.score(other, lengths), rtol=0, atol=1e-6
+    )
+
+
+def test_a_row_does_not_depend_on_the_padded_length(model: SequentialRecommender) -> None:
+    item_seq, lengths = histories()
+    short = model.score(item_seq[2:3, : int(lengths[2])], lengths[2:3])
+    assert torch.allclose(short, model.score(item_seq, lengths)[2:3], atol=1e-5)
+
+
+def test_the_order_of_events_matters(model: SequentialRecommender) -> None:
+    item_seq = torch.tensor([[1, 2, 3, 4, 5]])
+    lengths = torch.tensor([5])
+    swapped = torch.tensor([[2, 1, 3, 4, 5]])
+    assert not torch.allclose(model.score(item_seq, lengths), model.score(swapped, lengths))
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_objective_gives_a_finite_loss_and_gradients(name: str) -> None:
+    for objective in models.get(name).objectives:
+        model = build(name).train()
+        loss = model.loss(batch_for(model, objective))
+        loss.backward()
+        assert loss.dim() == 0
+        assert torch.isfinite(loss)
+        missing = [n for n, p in model.named_parameters() if p.grad is None]
+        assert missing == []
+        assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_the_loss_is_the_cross_entropy_of_the_scores(name: str) -> None:
+    model = build(name)
+    batch = batch_for(model, "last")
+    scores = model.score(batch.item_seq, batch.lengths)
+    expected = torch.nn.functional.cross_entropy(scores, batch.targets)
+    assert torch.allclose(model.loss(batch), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_a_few_steps_learn_a_small_batch(name: str) -> None:
+    model = build(name, dropout=0.0).train()
+    batch = batch_for(model, "last")
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    first = float(model.loss(batch).detach())
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = model.loss(batch)
+        loss.backward()
+        optimizer.step()
+    assert float(model.loss(batch).detach()) < 0.2 * first
+
+
+def test_recommendations_are_the_best_scores_without_padding(
+    model: SequentialRecommender,
+) -> None:
+    item_seq, lengths = histories()
+    ids, best = model.recommend(item_seq, lengths, 10)
+    scores = model.score(item_seq, lengths)
+    scores[:, 0] = -torch.inf
+    order = scores.argsort(dim=1, descending=True)[:, :10]
+    assert torch.equal(best, scores.gather(1, order))
+    assert int(ids.min()) >= 1
+    assert torch.equal(scores.gather(1, ids), best)
+
+
+@pytest.mark.parametrize("k", [0, NUM_ITEMS + 1])
+def test_an_impossible_k_is_refused(model: SequentialRecommender, k: int) -> None:
+    with pytest.raises(ValueError, match=f"k={k}: allowed are 1 to {NUM_ITEMS}"):
+        model.recommend(*histories(), k)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@torch.inference_mode()
+def test_step_equals_the_full_pass_at_every_position(name: str) -> None:
+    model = build(name)
+    item_seq, _ = histories()
+    item_seq[item_seq == 0] = 7
+    full = model.encode(item_seq, torch.full((ROWS,), MAX_LEN))
+    state = model.init_state(ROWS)
+    for position in range(MAX_LEN):
+        hidden, state = model.step(item_seq[:, position], state)
+        torch.testing.assert_close(hidden, full[:, position], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, MAX_LEN - 1])
+@pytest.mark.parametrize("name", STATEFUL)
+@torch.inference_mode()
+def test_a_step_after_prefill_equals_the_full_pass(name: str, length: int) -> None:
+    model = build(name)
+    item_seq, _ = histories(length + 1)
+    item_seq[item_seq == 0] = 7
+    full = model.encode(item_seq, torch.full((ROWS,), length + 1))
+    state = model.prefill(item_seq[:, :length], torch.full((ROWS,), length))
+    hidden, _ = model.step(item_seq[:, length], state)
+    torch.testing.assert_close(hidden, full[:, length], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@torch.inference_mode()
+def test_a_state_can_be_stepped_twice(name: str) -> None:
+    model = build(name)
+    item_seq, _ = histories(5)
+    state = model.prefill(item_seq[:1], torch.tensor([5]))
+    first, _ = model.step(torch.tensor([3]), state)
+    model.step(torch.tensor([9]), state)
+    again, _ = model.step(torch.tensor([3]), state)
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("length", [1, 7, MAX_LEN])
+@pytest.mark.parametrize("name", STATEFUL)
+def test_counted_state_bytes_equal_the_analytic_ones(name: str, length: int) -> None:
+    model = build(name)
+    state = model.prefill(torch.ones(1, length, dtype=torch.int64), torch.tensor([length]))
+    counted = sum(t.numel() * t.element_size() for t in model.state_tensors(state))
+    assert counted == model.state_bytes(length)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_prefill_refuses_rows_of_different_length(name: str) -> None:
+    with pytest.raises(NotSupported, match="group users by length"):
+        build(name).prefill(*histories())
+
+
+@pytest.mark.parametrize("name", STATELESS)
+def test_a_model_without_state_says_so(name: str) -> None:
+    model = build(name)
+    for call in (
+        lambda: model.init_state(1),
+        lambda: model.step(torch.tensor([1]), None),
+        lambda: model.prefill(*histories()),
+        lambda: model.state_tensors(None),
+        lambda: model.state_bytes(5),
+    ):
+        with pytest.raises(NotSupported, match="recompute with encode"):
+            call()
+
+
+def test_saved_weights_come_back_whole(model: SequentialRecommender, tmp_path) -> None:
+    path = tmp_path / "weights.pt"
+    weights.save(model, path)
+    loaded = weights.load(path)
+    ids, scores = model.recommend(*histories(), 5)
+    again, same = loaded.recommend(*histories(), 5)
+    assert torch.equal(ids, again)
+    assert torch.equal(scores, same)
+    assert loaded.settings() == model.settings()
+
+
+def test_flops_grow_with_batch_and_length(model: SequentialRecommender) -> None:
+    assert model.flops(2, 10) == 2 * model.flops(1, 10)
+    assert model.flops(1, 20) >= 2 * model.flops(1, 10)
+    assert model.output_flops(3) == 3 * model.output_flops(1)
+
+
+def test_analytic_flops_agree_with_torchs_counter(model: SequentialRecommender) -> None:
+    if model.name in ("gru4rec", "mamba4rec"):
+        pytest.skip("torch's counter sees neither the GRU nor the scan")
+    # The fused CPU kernel is not in its table; the same sums as plain products are.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.encode(*histories())
+    assert counter.get_total_flops() == model.flops(ROWS, MAX_LEN)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_each_model_names_its_sources(name: str) -> None:
+    model_class = models.get(name)
+    assert "arXiv" in model_class.reference
+    assert "What differs here" in (__import__(f"models.{name}", fromlist=["x"]).__doc__ or "")
+
+
+@pytest.mark.parametrize(("num_items", "max_len"), [(0, 5), (5, 0)])
+def test_sizes_below_one_are_refused(num_items: int, max_len: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        models.get("sasrec")(num_items, max_len)
+
+
+def test_an_unknown_model_is_refused_with_the_names() -> None:
+    with pytest.raises(ValueError, match="unknown model 'nope'; choose from bert4rec, gru4rec"):
+        models.get("nope")
