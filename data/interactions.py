@@ -110,7 +110,8 @@ def from_log(log: Log, *, name: str, source: str, min_count: int = 5) -> Interac
         users_left = f"{len(lengths)} of {len(log.users.labels)} users"
         left = f"{users_left} and {len(rows)} of {len(log.users.codes)} rows"
         raise DataError(
-            f"{name}: {left} are left at min_count={min_count}; at least two users are needed"
+            f"{name} ({source}): {left} are left at min_count={min_count};"
+            " at least two users are needed"
         )
     order = _order(users, None if log.timestamps is None else log.timestamps[rows])
     if order is not None:

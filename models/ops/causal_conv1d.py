@@ -31,6 +31,8 @@ def causal_conv1d(x: Tensor, weight: Tensor, bias: Tensor, *, backend: str = "au
             f"shapes x {tuple(x.shape)}, weight {tuple(weight.shape)}, bias {tuple(bias.shape)}; "
             "needed: (B, L, D), (D, K), (D,)"
         )
+    if not x.device == weight.device == bias.device:
+        raise ValueError(f"x, weight, bias on {x.device}, {weight.device}, {bias.device}")
     if name == "reference":
         return causal_conv1d_reference(x, weight, bias)
     if name == "numba":

@@ -5,12 +5,14 @@ A recommender's last layer has one class per item, so the logits (M, V) dwarf ev
 version takes as many positions as fit in the cache, and while their logits are there computes the
 loss and both gradients; nothing is recomputed in the backward pass. The idea is that of Liger
 Kernel's fused linear cross-entropy (Hsu et al. 2024, arXiv 2410.10989), blocked over positions.
+`blocked` does so in PyTorch on any device; `numba` on a CPU in one kernel, in float32.
 
 Shapes: M positions, D hidden size, V classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BACKENDS = ("auto", "reference", "blocked")
+from models.ops.backend import BackendUnavailable, resolve
+
+BACKENDS = ("auto", "reference", "blocked", "numba")
 
 # Bytes of one block's logits. On a CPU the best of 2**18 .. 2**24 at 25,600 x 3,417 x 64; the range
 # 2**20 .. 2**22 is flat. On a GPU a block must fill the machine instead.
@@ -41,24 +45,41 @@ def linear_cross_entropy(
         weight: (V, D).
         targets: (M,) int64, each in 0..V - 1 (there is no "ignore" value: select before).
         bias: (V,) or None.
+        backend: `auto` is `numba` for float32 on a CPU and `blocked` otherwise.
 
     Raises:
-        ValueError: unknown backend.
+        ValueError: unknown backend, or tensors that do not belong together.
+        BackendUnavailable: `numba` for tensors that are not float32 on a CPU.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
     kind = hidden.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    if backend == "reference":
+    _check(hidden, weight, targets, bias)
+    name = resolve_loss(backend, hidden.device, hidden.dtype)
+    if name == "reference":
         return linear_cross_entropy_reference(hidden, weight, targets, bias)
     inputs = (hidden, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        loss: Tensor = _Blocked.apply(hidden, weight, targets, bias)
+        loss: Tensor = _Fused.apply(hidden, weight, targets, bias, name)
         return loss
-    return _loss_and_gradients(hidden, weight, targets, bias, (False, False, False))[0]
+    return _kernel(name)(hidden, weight, targets, bias, (False, False, False))[0]
+
+
+def resolve_loss(backend: str, device: str | torch.device, dtype: torch.dtype) -> str:
+    """Turn a backend's name into the one that will run: reference, blocked or numba.
+
+    Raises: as `linear_cross_entropy` does.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
+    fits = torch.device(device).type == "cpu" and dtype == torch.float32
+    if backend == "numba" and not fits:
+        raise BackendUnavailable(f"loss backend 'numba' is float32 on cpu, not {dtype} on {device}")
+    if backend == "numba" or (backend == "auto" and fits):
+        return resolve("numba", device)
+    return "blocked" if backend == "auto" else backend
 
 
 def linear_cross_entropy_reference(
@@ -69,14 +90,14 @@ def linear_cross_entropy_reference(
     return F.cross_entropy(logits.to(_softmax_dtype(hidden)), targets)
 
 
-class _Blocked(torch.autograd.Function):
+class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, name: str
     ) -> Tensor:
         needed = ctx.needs_input_grad
         wanted = (needed[0], needed[1], needed[3])
-        loss, *gradients = _loss_and_gradients(hidden, weight, targets, bias, wanted)
+        loss, *gradients = _kernel(name)(hidden, weight, targets, bias, wanted)
         ctx.save_for_backward(*gradients)
         return loss
 
@@ -84,7 +105,33 @@ class _Blocked(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if g is None else g * dloss.to(g.dtype) for g in ctx.saved_tensors]
-        return scaled[0], scaled[1], None, scaled[2]
+        return scaled[0], scaled[1], None, scaled[2], None
+
+
+def _check(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> None:
+    (positions, channels), classes = hidden.shape, weight.shape[0]
+    offset = weight.new_empty(classes) if bias is None else bias
+    shapes = (weight.shape, targets.shape, offset.shape)
+    if shapes != ((classes, channels), (positions,), (classes,)):
+        raise ValueError(
+            f"shapes hidden {tuple(hidden.shape)}, weight, targets, bias {[*map(tuple, shapes)]}; "
+            "needed: (M, D), (V, D), (M,), (V,)"
+        )
+    kinds = {(t.dtype, t.device) for t in (hidden, weight, offset)}
+    if len(kinds) > 1 or targets.device != hidden.device or targets.dtype != torch.int64:
+        raise ValueError(
+            f"hidden, weight and bias must share dtype and device, got {sorted(map(str, kinds))}; "
+            f"targets must be int64 there, got {targets.dtype} on {targets.device}"
+        )
+
+
+def _kernel(name: str) -> Callable[..., tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]]:
+    if name == "blocked":
+        return _loss_and_gradients
+    # Imported here so that a process which never needs it does not load LLVM.
+    from models.ops.linear_cross_entropy_numba import loss_and_gradients_numba
+
+    return loss_and_gradients_numba
 
 
 def _softmax_dtype(hidden: Tensor) -> torch.dtype:

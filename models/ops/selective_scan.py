@@ -85,9 +85,12 @@ def selective_scan_reference(
     """The definition, in plain PyTorch: returns y (B, L, D) and the last state (B, D, N)."""
     state = u.new_zeros(u.shape[0], *A.shape)  # (B, D, N)
     outputs = []
-    for t in range(u.shape[1]):
+    # unbind, because the gradient of each u[:, t] would be a whole zero tensor: quadratic in L.
+    gates = [None] * u.shape[1] if z is None else z.unbind(1)
+    steps = zip(u.unbind(1), delta.unbind(1), B.unbind(1), C.unbind(1), gates, strict=True)
+    for t, (u_t, delta_t, B_t, C_t, z_t) in enumerate(steps):
         y, new_state = selective_scan_step(
-            state, u[:, t], delta[:, t], A, B[:, t], C[:, t], D, None if z is None else z[:, t],
+            state, u_t, delta_t, A, B_t, C_t, D, z_t,
             delta_bias=delta_bias, delta_softplus=delta_softplus,
         )  # fmt: skip
         if lengths is not None:
@@ -182,3 +185,5 @@ def _check_shapes(
     for name, tensor, shape in wanted:
         if tensor is not None and tuple(tensor.shape) != shape:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}; needed: {shape}")
+        if tensor is not None and tensor.device != u.device:
+            raise ValueError(f"{name} is on {tensor.device}; needed: {u.device}, as u is")

@@ -63,7 +63,7 @@ def native(*arguments: Any) -> Callable[[Callable[..., None]], int]:
 
 @lru_cache(maxsize=1)
 def _pieces_digest() -> str:
-    pieces = sorted(Path(__file__).parent.glob("*.py"))
+    pieces = sorted(Path(__file__).parent.glob("simd*.py"))
     return hashlib.sha256(b"".join(piece.read_bytes() for piece in pieces)).hexdigest()
 
 
@@ -94,10 +94,10 @@ class _LanesModel(PrimitiveModel):
 
 
 lanes_type = _LanesType()
-_pointer = types.CPointer(types.float32)
+pointer_type = types.CPointer(types.float32)
 
 
-def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
+def vector_at(builder: Any, pointer: Any, index: Any) -> Any:
     return builder.bitcast(builder.gep(pointer, [index]), VECTOR.as_pointer())
 
 
@@ -165,7 +165,7 @@ def call_task(typingctx: Any, function: Any, row: Any, scratch: Any) -> Any:
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-def _in_all_lanes(builder: Any, number: Any) -> Any:
+def in_all_lanes(builder: Any, number: Any) -> Any:
     nothing = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, nothing, ir.Constant(BITS, [0] * LANES))
@@ -176,9 +176,9 @@ def load(typingctx: Any, pointer: Any, index: Any) -> Any:
     """Lanes pointer[index : index + LANES], at any alignment."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(_vector_at(builder, *args), align=4, typ=VECTOR)
+        return builder.load(vector_at(builder, *args), align=4, typ=VECTOR)
 
-    return lanes_type(_pointer, types.intp), codegen
+    return lanes_type(pointer_type, types.intp), codegen
 
 
 @emitted
@@ -186,10 +186,10 @@ def store(typingctx: Any, pointer: Any, index: Any, value: Any) -> Any:
     """Write lanes to pointer[index : index + LANES]."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], _vector_at(builder, *args[:2]), align=4)
+        builder.store(args[2], vector_at(builder, *args[:2]), align=4)
         return context.get_dummy_value()
 
-    return types.void(_pointer, types.intp, lanes_type), codegen
+    return types.void(pointer_type, types.intp, lanes_type), codegen
 
 
 @emitted
@@ -198,9 +198,9 @@ def spread(typingctx: Any, pointer: Any, index: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         number = builder.load(builder.gep(args[0], [args[1]]), typ=FLOAT)
-        return _in_all_lanes(builder, number)
+        return in_all_lanes(builder, number)
 
-    return lanes_type(_pointer, types.intp), codegen
+    return lanes_type(pointer_type, types.intp), codegen
 
 
 @emitted
@@ -208,7 +208,7 @@ def splat(typingctx: Any, value: Any) -> Any:
     """The same number in every lane."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _in_all_lanes(builder, args[0])
+        return in_all_lanes(builder, args[0])
 
     return lanes_type(types.float32), codegen
 

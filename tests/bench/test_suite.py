@@ -157,7 +157,8 @@ def test_a_finished_run_is_left_alone_by_the_next(finished: Path) -> None:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted(folder.glob("results/*/cells/*.json"))}
+    paths = sorted(folder.glob("results/*/cells/*.json"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_a_killed_run_keeps_every_finished_cell_byte_for_byte_and_goes_on(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_core_can_be_chosen(tmp_path: Path) -> None:
     path.write_text("user,item\n1,1\n1,2\n1,3\n2,1\n2,2\n2,4\n")
     assert load(str(path), min_count=2).num_events == 4
     assert load(str(path), min_count=1).num_events == 6
-    with pytest.raises(DataError, match=r"log: 0 of 2 users and 0 of 6 rows are left"):
+    with pytest.raises(DataError, match=r"log\.csv\): 0 of 2 users and 0 of 6 rows are left"):
         load(str(path))
 
 

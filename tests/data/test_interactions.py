@@ -114,9 +114,19 @@ def test_the_description_is_plain_json() -> None:
 @pytest.mark.parametrize(
     ("users", "items", "min_count", "message"),
     [
-        ([1, 1, 2, 2], [1, 1, 2, 3], 2, r"small: 1 of 2 users and 2 of 4 rows are left"),
-        ([1, 2, 3], [1, 2, 3], 5, r"small: 0 of 3 users and 0 of 3 rows are left at min_count=5"),
-        ([4, 4, 4], [1, 2, 3], 1, r"small: 1 of 1 users"),
+        (
+            [1, 1, 2, 2],
+            [1, 1, 2, 3],
+            2,
+            r"small \(by hand\): 1 of 2 users and 2 of 4 rows are left",
+        ),
+        (
+            [1, 2, 3],
+            [1, 2, 3],
+            5,
+            r"small \(by hand\): 0 of 3 users and 0 of 3 rows are left at min_count=5",
+        ),
+        ([4, 4, 4], [1, 2, 3], 1, r"small \(by hand\): 1 of 1 users"),
     ],
 )
 def test_a_log_with_fewer_than_two_users_left_is_refused(

@@ -1,21 +1,29 @@
-"""The blocked loss against plain PyTorch: value, gradients, memory, dtypes."""
+"""The fused losses against plain PyTorch: value, gradients, memory, dtypes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from models.ops import linear_cross_entropy as loss_module
-from models.ops.linear_cross_entropy import linear_cross_entropy
+from models.ops import linear_cross_entropy_numba as kernel_module
+from models.ops.backend import BackendUnavailable
+from models.ops.linear_cross_entropy import linear_cross_entropy, resolve_loss
+from models.ops.simd_matmul import WIDTH as WIDTH_OF_TILE
 
 POSITIONS, CLASSES, WIDTH = 70, 37, 8
 
 
 @pytest.fixture
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 16 positions: four full ones and a rest of six."""
+    """Blocks of 16 positions, the last one not full, and two parts."""
     monkeypatch.setattr(loss_module, "_BLOCK_BYTES", {"cpu": 16 * CLASSES * 4})
+    padded = -(-CLASSES // WIDTH_OF_TILE) * WIDTH_OF_TILE
+    monkeypatch.setattr(kernel_module, "_BLOCK_BYTES", 16 * padded * 4)
+    monkeypatch.setattr(kernel_module, "_MIN_PART", 30)
 
 
 def _operands(positions: int = POSITIONS) -> dict[str, Tensor]:
@@ -43,60 +51,100 @@ def _assert_close(got: list[Tensor], wanted: list[Tensor], tolerance: float = 1e
 
 
 @pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", "no-bias"])
 @pytest.mark.parametrize("positions", [1, 15, 16, 17, 64, POSITIONS])
-def test_blocked_equals_the_reference(positions: int, biased: bool) -> None:
+def test_fused_equals_the_reference(positions: int, biased: bool, backend: str) -> None:
     tensors = _operands(positions)
     if not biased:
         del tensors["bias"]
     wanted = _loss_and_gradients(tensors, "reference", torch.float64)
-    _assert_close(_loss_and_gradients(tensors, "blocked"), wanted)
+    _assert_close(_loss_and_gradients(tensors, backend), wanted)
 
 
 @pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
 @pytest.mark.parametrize("target", [0, CLASSES - 1])
-def test_targets_at_the_borders_of_blocks_and_classes_count(target: int) -> None:
+def test_targets_at_the_borders_of_blocks_and_classes_count(target: int, backend: str) -> None:
     tensors = _operands()
     tensors["targets"][[0, 15, 16, 63, 64, 69]] = target
     wanted = _loss_and_gradients(tensors, "reference", torch.float64)
-    _assert_close(_loss_and_gradients(tensors, "blocked"), wanted)
+    _assert_close(_loss_and_gradients(tensors, backend), wanted)
 
 
 @pytest.mark.usefixtures("_small_blocks", "poisoned_memory")
-def test_blocked_reads_only_memory_that_was_written() -> None:
-    assert all(bool(v.isfinite().all()) for v in _loss_and_gradients(_operands(), "blocked"))
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
+def test_fused_reads_only_memory_that_was_written(backend: str) -> None:
+    assert all(bool(v.isfinite().all()) for v in _loss_and_gradients(_operands(), backend))
 
 
 @pytest.mark.usefixtures("_small_blocks")
-def test_blocked_gives_the_same_bits_twice() -> None:
-    first, second = (_loss_and_gradients(_operands(), "blocked") for _ in range(2))
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
+def test_fused_gives_the_same_bits_twice(backend: str) -> None:
+    first, second = (_loss_and_gradients(_operands(), backend) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.usefixtures("_small_blocks")
-def test_the_loss_is_the_same_without_gradients() -> None:
+def test_numba_gives_the_same_bits_with_any_number_of_threads(
+    set_threads: Callable[[int], None],
+) -> None:
+    runs = []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        runs.append(_loss_and_gradients(_operands(), "numba"))
+    for run in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(run, runs[0], strict=True))
+
+
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 130])
+def test_numba_takes_any_width(width: int) -> None:
+    make = torch.Generator().manual_seed(0)
+    tensors = {
+        "hidden": torch.randn(300, width, generator=make),
+        "weight": torch.randn(517, width, generator=make) * 0.1,
+        "targets": torch.randint(517, (300,), generator=make),
+    }
+    wanted = _loss_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_loss_and_gradients(tensors, "numba"), wanted)
+
+
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
+@pytest.mark.parametrize("bad", [-1, CLASSES])
+def test_a_target_that_is_no_class_is_refused(bad: int, backend: str) -> None:
+    tensors = _operands()
+    tensors["targets"][3] = bad
+    with pytest.raises((IndexError, RuntimeError), match=r"must lie in|out of bounds"):
+        linear_cross_entropy(**tensors, backend=backend)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
+def test_the_loss_is_the_same_without_gradients(backend: str) -> None:
     tensors = _operands()
     leaf = tensors["hidden"].clone().requires_grad_()
     with torch.no_grad():
-        without = linear_cross_entropy(**{**tensors, "hidden": leaf})
-    recorded = linear_cross_entropy(**{**tensors, "hidden": leaf})
+        without = linear_cross_entropy(**{**tensors, "hidden": leaf}, backend=backend)
+    recorded = linear_cross_entropy(**{**tensors, "hidden": leaf}, backend=backend)
     assert without.grad_fn is None
     assert torch.equal(without, recorded.detach())
 
 
-def test_only_the_gradients_asked_for_are_made() -> None:
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
+def test_only_the_gradients_asked_for_are_made(backend: str) -> None:
     tensors = _operands()
     tensors["weight"].requires_grad_()
-    linear_cross_entropy(**tensors).backward()
+    linear_cross_entropy(**tensors, backend=backend).backward()
     wanted = _loss_and_gradients(_operands(), "reference")[2] / 3
     torch.testing.assert_close(tensors["weight"].grad, wanted)
 
 
-def test_huge_logits_do_not_overflow() -> None:
+@pytest.mark.parametrize("backend", ["blocked", "numba"])
+def test_huge_logits_do_not_overflow(backend: str) -> None:
     tensors = _operands()
     tensors["hidden"] *= 1e4
     wanted = _loss_and_gradients(tensors, "reference", torch.float64)
-    _assert_close(_loss_and_gradients(tensors, "blocked"), wanted)
+    _assert_close(_loss_and_gradients(tensors, backend), wanted)
 
 
 @pytest.mark.usefixtures("_small_blocks")
@@ -137,5 +185,29 @@ def test_no_tensor_of_all_logits_is_ever_made() -> None:
 
 
 def test_an_unknown_backend_names_the_allowed_ones() -> None:
-    with pytest.raises(ValueError, match="allowed: auto, reference, blocked"):
-        linear_cross_entropy(**_operands(), backend="numba")
+    with pytest.raises(ValueError, match="allowed: auto, reference, blocked, numba"):
+        linear_cross_entropy(**_operands(), backend="best")
+
+
+def test_auto_is_numba_for_float32_on_a_cpu_and_blocked_elsewhere() -> None:
+    assert resolve_loss("auto", "cpu", torch.float32) == "numba"
+    assert resolve_loss("auto", "cpu", torch.bfloat16) == "blocked"
+    assert resolve_loss("auto", "cuda", torch.float32) == "blocked"
+    with pytest.raises(BackendUnavailable, match=r"'numba' is float32 on cpu, not torch.float64"):
+        resolve_loss("numba", "cpu", torch.float64)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"targets": torch.zeros(POSITIONS, dtype=torch.int32)},
+        {"targets": torch.zeros(POSITIONS + 1, dtype=torch.int64)},
+        {"weight": torch.zeros(CLASSES, WIDTH, dtype=torch.float64)},
+        {"weight": torch.zeros(CLASSES, WIDTH + 1)},
+        {"bias": torch.zeros(CLASSES - 1)},
+    ],
+    ids=["targets-dtype", "targets-shape", "weight-dtype", "weight-shape", "bias-shape"],
+)
+def test_tensors_that_do_not_belong_together_are_refused(change: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"needed|must share"):
+        linear_cross_entropy(**{**_operands(), **change})

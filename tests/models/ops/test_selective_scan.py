@@ -215,6 +215,9 @@ def test_shapes_that_do_not_belong_together_are_named() -> None:
     tensors["C"] = tensors["C"][..., :2]
     with pytest.raises(ValueError, match=r"C has shape \(2, 4, 2\); needed: \(2, 4, 3\)"):
         selective_scan(**tensors)
+    elsewhere = {**_operands(2, 4, 8, 3), "D": torch.ones(8, device="meta")}
+    with pytest.raises(ValueError, match="D is on meta; needed: cpu"):
+        selective_scan(**elsewhere)
     empty = _operands(2, 0, 8, 3)
     with pytest.raises(ValueError, match="length 0"):
         selective_scan(**empty)

@@ -1,0 +1,73 @@
+"""A wrong kernel or a wrong step is found before anything is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import models.mamba4rec
+from models.base import NotSupported
+from workloads.checks import Incorrect, check_kernels, check_step
+from workloads.setting import Setting, check_device
+
+
+def test_right_kernels_and_steps_pass(setting: Callable[..., Setting]) -> None:
+    for name in models.names():
+        model = setting(name).make_model()
+        check_kernels(model)
+        if model.has_step:
+            check_step(model)
+        assert model.training
+
+
+def test_a_kernel_that_is_off_by_a_thousandth_is_incorrect(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_scan = models.mamba4rec.selective_scan
+
+    def wrong_scan(*args: Any, backend: str, **how: Any) -> Any:
+        y = true_scan(*args, backend=backend, **how)
+        return y if backend == "reference" else y + 1e-3 * y.abs().mean()
+
+    monkeypatch.setattr(models.mamba4rec, "selective_scan", wrong_scan)
+    with pytest.raises(Incorrect, match="numba kernels: differs from the reference by"):
+        check_kernels(setting("mamba4rec").make_model())
+
+
+def test_a_kernel_that_gives_nan_is_incorrect(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_scan = models.mamba4rec.selective_scan
+
+    def broken_scan(*args: Any, backend: str, **how: Any) -> Any:
+        y = true_scan(*args, backend=backend, **how)
+        return y if backend == "reference" else y * float("nan")
+
+    monkeypatch.setattr(models.mamba4rec, "selective_scan", broken_scan)
+    with pytest.raises(Incorrect, match="differs from the reference by nan"):
+        check_kernels(setting("mamba4rec").make_model())
+
+
+def test_a_step_that_forgets_is_incorrect(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = setting("gru4rec").make_model()
+    true_step = model.step
+
+    def forgetful(item: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, _ = true_step(item, state)
+        return hidden, torch.zeros_like(state)
+
+    monkeypatch.setattr(model, "step", forgetful)
+    with pytest.raises(Incorrect, match=r"step\(\) at position 1: differs"):
+        check_step(model)
+
+
+def test_half_precision_on_a_cpu_is_not_supported() -> None:
+    with pytest.raises(NotSupported, match="use bfloat16 or float32"):
+        check_device("cpu", "float16")
+    check_device("cpu", "bfloat16")
