@@ -7,6 +7,7 @@ caches disturb times, and because a kept allocator would hide what is given back
 from __future__ import annotations
 
 import dataclasses
+import gc
 
 import workloads
 from bench.cell import Cell
@@ -15,7 +16,7 @@ from measure.memory import make_memory, trim
 from workloads.setting import Setting
 
 # The workloads whose memory is measured, in a second process each; `load` in bench/loading.py.
-MEASURED = ("train_epoch", "recommend", "serve_step", "load")
+MEASURED = ("train_epoch", "recommend", "load")
 
 _SMALL = 8
 
@@ -28,6 +29,8 @@ def measure_memory(cell: Cell, setting: Setting, findings: Findings) -> None:
         work()
     workload = workload_class(setting)
     trim()
+    # What is there now stays; the collections between phases then have little to look at.
+    gc.freeze()
     memory = make_memory(cell.device)
     for name, work in workload.phases():
         with memory.phase(name):

@@ -24,6 +24,7 @@ from bench.findings import Findings
 from measure.record import Metric
 
 _PR_SET_PDEATHSIG = 1
+TRAINING = ("train_epoch", "fit")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
     from bench.quality import measure_fit
     from bench.timing import PROCEDURES
     from measure.clock import Stopwatch
-    from models.ops.warm_up import warm_up
+    from models.ops.warm_up import warm_up, warm_up_loss
     from workloads.setting import Setting, check_device
 
     cell = request.cell
@@ -134,9 +135,13 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         options=dict(cell.options),
     )
     findings.resolved["backend"] = backend = setting.resolved_backend()
+    if cell.workload in TRAINING:
+        findings.resolved["loss"] = setting.resolved_loss()
     with Stopwatch(cell.device) as watch:
         if backend != "torch":
             warm_up(backend, cell.device)
+        elif cell.workload in TRAINING:
+            warm_up_loss(device=cell.device)
     if request.measuring == "memory":
         return measure_memory(cell, setting, findings)
     if cell.workload == "fit":

@@ -2,8 +2,8 @@
 
 This is the one file that every part of the project agrees on: workers write records, the journal
 keeps them, report/ reads them (and imports nothing else of ours). JSON only; `null` with a reason
-where something was not measured, never 0 or NaN; unknown fields are ignored, an unknown major schema
-version is refused.
+where something was not measured, never 0 or NaN; unknown fields are ignored, an unknown schema is
+refused.
 """
 
 from __future__ import annotations

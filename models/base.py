@@ -95,7 +95,11 @@ class SequentialRecommender(nn.Module):
             hidden = self.encode(batch.item_seq, batch.lengths)[wanted]  # (M, D)
             targets = batch.targets[wanted]  # (M,)
         return linear_cross_entropy(
-            self.output_hidden(hidden), self.output_weight(), targets, self.output_bias()
+            self.output_hidden(hidden),
+            self.output_weight(),
+            targets,
+            self.output_bias(),
+            backend="reference" if self.backend == "reference" else "auto",
         )
 
     def score(self, item_seq: Tensor, lengths: Tensor) -> Tensor:

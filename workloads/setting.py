@@ -14,6 +14,7 @@ from data.batches import Objective
 from data.interactions import Interactions
 from models.base import NotSupported, SequentialRecommender
 from models.ops.backend import resolve
+from models.ops.linear_cross_entropy import resolve_loss
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,6 +56,11 @@ class Setting:
         if backends == ("torch",):
             return "torch"
         return resolve(self.backend, self.device)
+
+    def resolved_loss(self) -> str:
+        """Which kernel the softmax over the catalogue runs on."""
+        wanted = "reference" if self.resolved_backend() == "reference" else "auto"
+        return resolve_loss(wanted, self.device, DTYPES[self.dtype])
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which the model computes; does nothing for float32."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data.batches import Batch
 from models.base import SequentialRecommender
+from workloads.adam import Adam
 from workloads.setting import Setting
 
 LEARNING_RATE = 1e-3
@@ -20,7 +21,7 @@ class Trainer:
 
     def __init__(self, model: SequentialRecommender, setting: Setting) -> None:
         self.model, self.setting = model.train(), setting
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+        self.optimizer = Adam(model.parameters(), lr=LEARNING_RATE)
         device = torch.device(setting.device).type
         self.scaler = torch.amp.GradScaler(device, enabled=setting.dtype == "float16")
 
@@ -39,6 +40,9 @@ class Trainer:
         self.scaler.scale(loss).backward()
 
     def update(self) -> None:
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)  # type: ignore[arg-type]
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        self.optimizer.zero_grad()

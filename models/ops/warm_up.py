@@ -32,8 +32,14 @@ def warm_up(backend: str = "auto", device: str | torch.device = "cpu") -> str:
         lengths=torch.tensor([3, 1], device=device), backend=name,
     )  # fmt: skip
     assert isinstance(y, torch.Tensor), "a scan without last state returns one tensor"
-    targets = torch.zeros(6, dtype=torch.int64, device=device)
-    loss_backend = "blocked" if name == "cuda" else name
-    loss = linear_cross_entropy(y.flatten(0, 1), rate.mT, targets, backend=loss_backend)
-    loss.backward()
+    y.sum().backward()
+    warm_up_loss("blocked" if name == "cuda" else name, device)
     return name
+
+
+def warm_up_loss(backend: str = "auto", device: str | torch.device = "cpu") -> None:
+    """Run the loss once, forward and backward; all that models without own kernels need."""
+    hidden = torch.full((6, 16), 0.5, device=device, requires_grad=True)  # (M, D)
+    weight = torch.full((4, 16), 0.5, device=device, requires_grad=True)  # (V, D)
+    targets = torch.zeros(6, dtype=torch.int64, device=device)
+    linear_cross_entropy(hidden, weight, targets, backend=backend).backward()
