@@ -8,9 +8,10 @@ from bench.cell import Cell
 from bench.memory_pass import MEASURED
 
 # Seconds to start a worker, import torch and read the data.
-_START = 2.5
+_START = 1.8
 _EPOCH = 30.0
-_FIT_EPOCH = 2.0
+_FIT_EPOCH = 1.4
+_FIT_EPOCHS = 50  # where early stopping ends most runs
 _REQUEST = 0.004
 
 
@@ -20,7 +21,8 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
         return past[cell.key]
     passes = 2 if cell.workload in MEASURED else 1
     rounds = cell.rounds * (cell.round_seconds or _EPOCH) if cell.workload == "train_epoch" else 0.0
-    return passes * _START + 1.3 * rounds + _REQUEST * cell.requests + _FIT_EPOCH * cell.max_epochs
+    fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
+    return passes * _START + 1.3 * rounds + _REQUEST * cell.requests + fit
 
 
 def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:

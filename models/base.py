@@ -70,6 +70,7 @@ class SequentialRecommender(nn.Module):
         # One row for padding (0); models that need a mask token add one behind the items.
         rows = num_items + 1 + int("cloze" in self.objectives)
         self.item_embedding = nn.Embedding(rows, self.config.hidden_size, padding_idx=0)
+        nn.init.normal_(self.item_embedding.weight, std=0.02)
 
     # -- what a model does -------------------------------------------------------------------
 

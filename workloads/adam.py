@@ -1,7 +1,8 @@
-"""Adam (Kingma and Ba, arXiv 1412.6980) by PyTorch's fused kernel, called through its functional form.
+"""Adam (Kingma and Ba, arXiv 1412.6980) by PyTorch's fused kernel, called through its functional
+form.
 
-The arithmetic is torch.optim.Adam's. Its class is not used because making one imports PyTorch's compiler:
-1.3 s at the start of every worker, and memory that no recommender asked for.
+The arithmetic is torch.optim.Adam's. Its class is not used because making one imports PyTorch's
+compiler: 1.3 s at the start of every worker, and memory that no recommender asked for.
 """
 
 from __future__ import annotations

@@ -1,0 +1,30 @@
+"""The estimate is what a cell took before, or a figure that grows with its work."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bench.cell import Cell
+from bench.estimate import in_words, seconds_of, total_seconds
+
+CELL = Cell("sasrec", "train_epoch", "ml_1m", "all", 50, 128, rounds=3, round_seconds=2.0)
+
+
+def test_a_cell_is_expected_to_take_what_it_took() -> None:
+    assert seconds_of(CELL, {CELL.key: 12.5}) == 12.5
+    assert total_seconds([CELL, CELL], {CELL.key: 12.5}) == 25.0
+
+
+def test_more_work_is_expected_to_take_longer() -> None:
+    longer = dataclasses.replace(CELL, rounds=9)
+    whole = dataclasses.replace(CELL, round_seconds=None)
+    assert seconds_of(CELL, {}) < seconds_of(longer, {}) < seconds_of(whole, {})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(41.3, "41 s"), (210.0, "3.5 min"), (7560.0, "2.1 h")]
+)
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
