@@ -63,6 +63,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _make_folder(session.config)
     except (JournalError, OSError) as error:
         pytest.exit(f"error: {error}", returncode=2)
+    _reporter(session.config).showfspath = False  # a line a cell is printed instead
     _reporter(session.config).write_line("\n".join(lines))
 
 
@@ -89,8 +90,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """A line a cell stands for its dot."""
-    return ("passed", "", "PASSED") if report.passed and report.when == "call" else None
+    """A line a cell stands for its letter."""
+    if report.when != "call" or report.outcome not in _WORDS:
+        return None
+    return report.outcome, "", _WORDS[report.outcome]
 
 
 def pytest_benchmark_update_machine_info(
@@ -128,6 +131,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 _CONFIG: list[pytest.Config] = []
+_WORDS = {"passed": "PASSED", "failed": "FAILED", "skipped": "SKIPPED"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

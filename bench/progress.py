@@ -39,11 +39,12 @@ class CellProgress:
     @contextmanager
     def _bar(self, cell: Cell) -> Iterator[None]:
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=12),
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}", markup=False),
+            # Last, since a narrow terminal cuts what stands at the end.
+            TextColumn("{task.description}", markup=False),
         )
         left = f"about {in_words(sum(self.left.values()))} left"
         # One refresh a second: the bar must not take time from what is measured.

@@ -60,6 +60,6 @@ SUITES: dict[str, tuple[Block, ...]] = {
     ),
     # Three seeds to early stopping.
     "accuracy": (
-        Block("fit", (50,), batch_sizes=(64,), seeds=(0, 1, 2), max_epochs=200, patience=10),
+        Block("fit", (50,), batch_sizes=(64,), seeds=(0, 1, 2), max_epochs=200, patience=20),
     ),
 }

@@ -1,8 +1,8 @@
 """Did somebody else have the processor while a block was measured?
 
-Steal is time for which the hypervisor ran another guest; above 2% of a block it marks the block
-`contended` (measured on Linux guests only). The share that other processes of this machine took is
-kept beside it, as a fact. Used as `with contention() as reading: ...`, then read `reading.flags`.
+A block is marked `contended` where the hypervisor ran another guest for more than 2% of it (steal,
+counted on Linux guests only), or where other processes of this machine took more than 5% of its
+processors' time. Used as `with contention() as reading: ...`, then read `reading.flags`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 STEAL_LIMIT_PERCENT = 2.0
+OTHERS_LIMIT_PERCENT = 5.0
 # The kernel counts in ticks of 10 ms; one tick in a short block says nothing.
 _TICKS_SECONDS = 0.02
 
@@ -28,7 +29,7 @@ class Contention:
         steal_percent: of all processors' time in the block; None where the system keeps no count.
         others_percent: of all processors' time, used by other processes than this one.
         load_before, load_after: one-minute load averages; None where there are none (Windows).
-        flags: ["contended"] when steal exceeds 2%.
+        flags: ["contended"] when steal exceeds 2% or others 5%.
         reason: why steal_percent is None.
     """
 
@@ -59,14 +60,17 @@ def _conclude(reading: Contention, before: Any, after: Any, own_seconds: float) 
         return
     stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
     busy = total - _idle(after) + _idle(before) - stolen
-    reading.others_percent = 100 * min(max(busy - own_seconds, 0.0), total) / total
+    others = min(max(busy - own_seconds, 0.0), total)
+    reading.others_percent = 100 * others / total
+    if reading.others_percent > OTHERS_LIMIT_PERCENT and others >= _TICKS_SECONDS:
+        reading.flags.append("contended")
     if not hasattr(after, "steal"):
         reading.reason = "this system does not count steal"
         return
     reading.reason = None
     reading.steal_percent = 100 * max(stolen, 0.0) / total
     if reading.steal_percent > STEAL_LIMIT_PERCENT and stolen >= _TICKS_SECONDS:
-        reading.flags.append("contended")
+        reading.flags[:] = ["contended"]
 
 
 def _total(times: Any) -> float:

@@ -117,7 +117,7 @@ def test_steal_above_2_percent_flags_the_block(monkeypatch):
 
 
 def test_steal_of_1_percent_is_recorded_without_a_flag(monkeypatch):
-    _counters(monkeypatch, CpuTimes(10, 5, 100, 1.0), CpuTimes(15, 6, 103.9, 1.1))
+    _counters(monkeypatch, CpuTimes(10, 5, 100, 1.0), CpuTimes(10.2, 5, 109.7, 1.1))
     with clock.contention() as reading:
         pass
     assert reading.steal_percent == pytest.approx(1.0)
@@ -129,6 +129,7 @@ def test_work_of_other_processes_is_told_from_our_own(monkeypatch):
     with clock.contention() as reading:
         pass
     assert reading.others_percent == pytest.approx(40.0, abs=0.5)
+    assert reading.flags == ["contended"]
 
 
 def test_a_block_shorter_than_a_tick_is_not_judged(monkeypatch):
