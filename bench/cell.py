@@ -9,9 +9,10 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data.batches import Objective
+if TYPE_CHECKING:
+    from data.batches import Objective  # only its name: importing it brings torch
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     try:
         _refuse_parallel(config)
+        _check_target(config)
         session = Session.prepare(Options(config))
     except (OptionError, DataError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,9 +62,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     selected = [item.callspec.params["cell"] for item in session.items]  # type: ignore[attr-defined]
     try:
         lines = session.config.stash[SESSION].begin(selected)
-        _make_folder(session.config)
-    except (JournalError, OSError) as error:
+    except JournalError as error:
         pytest.exit(f"error: {error}", returncode=2)
+    if target := session.config.getoption("benchmark_json"):
+        target.parent.mkdir(parents=True, exist_ok=True)
     _reporter(session.config).showfspath = False  # a line a cell is printed instead
     _reporter(session.config).write_line("\n".join(lines))
 
@@ -73,7 +76,11 @@ def measured(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Cell],
     session = request.config.stash[SESSION]
 
     def measure(cell: Cell) -> None:
-        replay(benchmark, session.measure(cell))
+        try:
+            record = session.measure(cell)
+        except JournalError as error:  # a full disk: what is finished is kept
+            pytest.exit(f"error: {error}", returncode=2)
+        replay(benchmark, record)
 
     return measure
 
@@ -148,7 +155,11 @@ def _refuse_parallel(config: pytest.Config) -> None:
         raise OptionError("-n: cells are measured one at a time; run without pytest-xdist")
 
 
-def _make_folder(config: pytest.Config) -> None:
+def _check_target(config: pytest.Config) -> None:
+    """The JSON is written at the very end; that it can't be is said at the beginning."""
     target: Path | None = config.getoption("benchmark_json")
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    if target is None:
+        return
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OptionError(f"--benchmark-json {target}: can't be written; name a file in a folder")

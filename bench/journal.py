@@ -12,12 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+
+if sys.platform != "win32":
+    import fcntl
 
 from bench.cell import Cell
 from bench.files import write_whole
@@ -50,26 +55,32 @@ class Manifest:
 
 
 class Journal:
-    """One run's folder. `resumed` tells how many cells were there when it was opened."""
+    """One run's folder, held by one process from `open` to `close`."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self.resumed = 0
+        self._held: IO[str] | None = None
 
     @classmethod
-    def open(cls, results: Path, manifest: Manifest, *, fresh: bool) -> Journal:
-        """The unfinished run of the same key, or a new one; JournalError where nothing can be
-        written.
+    def open(
+        cls, results: Path, manifest: Manifest, *, fresh: bool, retry: bool = False
+    ) -> Journal:
+        """The newest run of the same key if it is unfinished (or `retry` is set), else a new one.
+
+        Raises JournalError where nothing can be written, or where another start is writing.
         """
-        old = None if fresh else _unfinished(results, manifest.key)
+        old = None if fresh else _newest(results, manifest.key)
+        if old is not None and old.manifest.state != "running" and not retry:
+            old = None
         journal = old or cls(results / manifest.run_id, manifest)
         try:
             for name in ("cells", "raw", "weights"):
                 (journal.folder / name).mkdir(parents=True, exist_ok=True)
+            journal._lock()
+            journal.manifest.state = "running"
             journal._write_manifest()
         except OSError as error:
             raise JournalError(f"can't write to {results}: {error.strerror}") from error
-        journal.resumed = len(list(journal.folder.glob("cells/*.json")))
         return journal
 
     def path(self, kind: str, cell: Cell) -> Path:
@@ -82,7 +93,7 @@ class Journal:
         """The finished cell's record, or None; a file that can't be read counts as not finished."""
         try:
             record = loads(self.path("cells", cell).read_bytes())
-        except (FileNotFoundError, RecordError):
+        except (OSError, RecordError):
             return None
         return record if record.key == cell.key else None
 
@@ -103,6 +114,21 @@ class Journal:
             self.manifest.ended = datetime.now(UTC).isoformat(timespec="seconds")
             self._write_manifest()
 
+    def close(self) -> None:
+        """Let another start have the folder."""
+        if self._held is not None:
+            self._held.close()
+
+    def _lock(self) -> None:
+        """Hold the folder until this process ends; two starts must not write into one run."""
+        if sys.platform != "win32":
+            self._held = (self.folder / "lock").open("w")
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                busy = f"{self.folder}: another start is writing to this run"
+                raise JournalError(busy) from error
+
     def _write_manifest(self) -> None:
         content = json.dumps(asdict(self.manifest), indent=1, sort_keys=True) + "\n"
         write_whole(self.folder / "manifest.json", content)
@@ -115,16 +141,24 @@ def new_manifest(
     argv: list[str],
     dataset_line: str,
     data_hashes: dict[str, str],
+    limits: dict[str, float | None],
     commit: str | None,
     machine: dict[str, Any],
     root: Path,
 ) -> Manifest:
     """A manifest whose key tells whether another run measured the same things in the same way."""
-    parts = [suite, sorted(c.key for c in cells), data_hashes, machine["fingerprint"], _code(root)]
+    parts = [
+        suite,
+        sorted(c.key for c in cells),
+        data_hashes,
+        limits,
+        machine["fingerprint"],
+        _code(root),
+    ]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     now = datetime.now(UTC)
     return Manifest(
-        run_id=f"{suite}-{now:%Y%m%d-%H%M%S}-{key[:6]}",
+        run_id=f"{suite}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{key[:6]}",
         key=key,
         suite=suite,
         cells=[cell.cell_id for cell in cells],
@@ -132,7 +166,7 @@ def new_manifest(
         dataset_line=dataset_line,
         commit=commit,
         machine=machine,
-        started=now.isoformat(timespec="seconds"),
+        started=now.isoformat(timespec="milliseconds"),
     )
 
 
@@ -150,26 +184,27 @@ def past_seconds(results: Path) -> dict[str, float]:
 
 def require_writable(results: Path) -> None:
     """JournalError in one line where runs can't be kept there; leaves nothing behind."""
-    probe = results / ".probe"
     existed = results.exists()
     try:
-        probe.mkdir(parents=True)
-        probe.rmdir()
+        results.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=".probe-", dir=results)).rmdir()
     except OSError as error:
         raise JournalError(f"can't write to {results}: {error.strerror}") from error
     if not existed:
         shutil.rmtree(results, ignore_errors=True)
 
 
-def _unfinished(results: Path, key: str) -> Journal | None:
-    for path in sorted(results.glob("*/manifest.json"), reverse=True):
+def _newest(results: Path, key: str) -> Journal | None:
+    """The run of that key that began last; one that `--fresh` left behind never comes back."""
+    found = []
+    for path in results.glob("*/manifest.json"):
         try:
             manifest = Manifest(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue
-        if manifest.key == key and manifest.state == "running":
-            return Journal(path.parent, manifest)
-    return None
+        if manifest.key == key:
+            found.append(Journal(path.parent, manifest))
+    return max(found, key=lambda journal: journal.manifest.started, default=None)
 
 
 def _code(root: Path) -> str:

@@ -4,8 +4,11 @@ nothing yet.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 
+import data.readers
 from bench.cell import Cell
 from bench.findings import Findings
 from data.interactions import Interactions
@@ -13,6 +16,12 @@ from measure.clock import Stopwatch
 from measure.memory import HostMemory
 from measure.quantile import median_metric
 from workloads.load import Load
+
+
+def _import_readers() -> None:
+    """Libraries that read files load late; what they cost is not the data's."""
+    for module in pkgutil.iter_modules(data.readers.__path__):
+        importlib.import_module(f"data.readers.{module.name}")
 
 
 def _workload(cell: Cell, read: Callable[[], Interactions]) -> Load:
@@ -27,6 +36,7 @@ def _workload(cell: Cell, read: Callable[[], Interactions]) -> Load:
 
 def time_loading(cell: Cell, read: Callable[[], Interactions], findings: Findings) -> None:
     """Seconds to the store, and from it to the first batch; the file is in the page cache."""
+    _import_readers()
     workload = _workload(cell, read)
     samples: dict[str, list[float]] = {"load_time": [], "first_batch_time": []}
     for _ in range(cell.rounds):
@@ -54,6 +64,7 @@ def time_loading(cell: Cell, read: Callable[[], Interactions], findings: Finding
 
 def memory_of_loading(cell: Cell, read: Callable[[], Interactions], findings: Findings) -> None:
     """High-water marks of the first load and the first batch."""
+    _import_readers()
     memory = HostMemory()
     workload = _workload(cell, read)
     with memory.phase("load"):

@@ -84,7 +84,7 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
             model=model,
             workload=block.workload,
             dataset=dataset,
-            objective=_objective(model, choices.objective or REGIMES[block.regime]),
+            objective=_objective(model, block, choices),
             seq_len=seq_len,
             batch_size=batch_size,
             dtype=choices.dtype,
@@ -109,16 +109,18 @@ def _models(block: Block, choices: Choices) -> list[str]:
     return [name for name in chosen if not block.stateful or models.get(name).has_step]
 
 
-def _objective(model: str, wanted: Objective) -> Objective:
-    """`wanted` where the model has it; else its own way of one pass over a history (BERT4Rec's
-    cloze).
+def _objective(model: str, block: Block, choices: Choices) -> Objective:
+    """The one asked for, even where the model has it not (it will say so); else the regime's, for
+    which BERT4Rec has a way of its own (cloze).
     """
-    if model == NO_MODEL or wanted in models.get(model).objectives:
-        return wanted
-    return models.get(model).objectives[0]
+    usual = REGIMES[block.regime]
+    if choices.objective is not None or model == NO_MODEL:
+        return choices.objective or usual
+    has = models.get(model).objectives
+    return usual if usual in has else has[0]
 
 
 def _backend(model: str, wanted: str) -> str:
-    """Kernels are a choice only for models that have several; the others run on PyTorch's own."""
+    """Fast kernels are a choice for models that have several; all have the plain reference."""
     has_choice = model != NO_MODEL and len(models.get(model).backends) > 1
-    return wanted if has_choice else "torch"
+    return wanted if has_choice or wanted == "reference" else "torch"

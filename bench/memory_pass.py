@@ -6,33 +6,52 @@ caches disturb times, and because a kept allocator would hide what is given back
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
+from typing import Any
 
 import workloads
 from bench.cell import Cell
 from bench.findings import Findings
-from measure.memory import make_memory, trim
+from measure.memory import HostMemory, make_memory, trim
+from measure.ranking import ranks
+from workloads.rank_all import RankAll
 from workloads.setting import Setting
 
 # The workloads whose memory is measured, in a second process each; `load` in bench/loading.py.
-MEASURED = ("train_epoch", "recommend", "load")
+MEASURED = ("train_epoch", "recommend", "serve_step", "rank_all", "load")
 
 _SMALL = 8
 
 
 def measure_memory(cell: Cell, setting: Setting, findings: Findings) -> None:
-    """Peaks by phase over a baseline of imports, data and a tiny run that loads every library."""
-    workload_class = workloads.get(cell.workload)
-    small = dataclasses.replace(setting, seq_len=_SMALL, batch_size=2)
-    for _, work in workload_class(small).phases():
-        work()
-    workload = workload_class(setting)
+    """Peaks by phase over a baseline of imports, data and a tiny run that loads every library.
+
+    On a CUDA device the phases are the allocator's, and the host's stand beside them as `host_...`.
+    """
+    _warm_up(cell, dataclasses.replace(setting, seq_len=_SMALL, batch_size=2))
+    workload = _workload(cell, setting)
     trim()
     # What is there now stays; the collections between phases then have little to look at.
     gc.freeze()
     memory = make_memory(cell.device)
+    host = None if isinstance(memory, HostMemory) else HostMemory()
     for name, work in workload.phases():
-        with memory.phase(name):
+        with memory.phase(name), host.phase(name) if host else contextlib.nullcontext():
             work()
     findings.metrics |= memory.metrics()
+    if host:
+        findings.metrics |= {f"host_{name}": metric for name, metric in host.metrics().items()}
+
+
+def _workload(cell: Cell, setting: Setting) -> Any:
+    if cell.workload == "rank_all":
+        return RankAll(setting, ranks)
+    return workloads.get(cell.workload)(setting)
+
+
+def _warm_up(cell: Cell, small: Setting) -> None:
+    """Run all phases once; in a function of its own, so that nothing of it outlives the call."""
+    for _, work in _workload(cell, small).phases():
+        work()

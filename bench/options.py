@@ -29,11 +29,11 @@ _HELP = {
     "--seq-len": "history lengths, such as 50,200",
     "--batch-size": "batch sizes, such as 1,256",
     "--seeds": "seeds, such as 0,1,2",
-    "--objective": "training objective: " + ", ".join(OBJECTIVES),
+    "--objective": "training objective, for models that have it: " + ", ".join(OBJECTIVES),
     "--device": "cpu, cuda or cuda:N (default: cpu)",
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
     "--threads": "CPU threads of a worker (default: the cores allotted)",
-    "--backend": "kernels of models that have a choice: " + ", ".join(BACKENDS),
+    "--backend": "kernels: auto, reference (all models), numba or cuda (models with a choice)",
     "--min-count": "k of the k-core filter (default: 5)",
     "--data-dir": "folder with data sets, looked in first",
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
@@ -82,7 +82,7 @@ class Options:
             dtype=self._one("--dtype", DTYPES) or "float32",
             threads=self._threads(),
             backend=self._one("--backend", BACKENDS) or "auto",
-            min_count=(self._numbers("--min-count") or (5,))[0],
+            min_count=self._number("--min-count", 5),
         )
 
     def _text(self, option: str) -> str | None:
@@ -122,9 +122,15 @@ class Options:
                 raise OptionError(f"{option} {value!r}: whole numbers from {least} are allowed")
         return None if values is None else tuple(int(value) for value in values)
 
+    def _number(self, option: str, default: int) -> int:
+        values = self._numbers(option) or (default,)
+        if len(values) > 1:
+            raise OptionError(f"{option} {self._text(option)!r}: one number is allowed")
+        return values[0]
+
     def _threads(self) -> int:
         cores = physical_cores()
-        threads = (self._numbers("--threads") or (cores,))[0]
+        threads = self._number("--threads", cores)
         if threads > cores:
             raise OptionError(f"--threads {threads}: this machine allots 1 to {cores} cores")
         return threads
@@ -143,8 +149,8 @@ class Options:
 
     def _seconds(self, option: str) -> float | None:
         text = self._text(option)
-        if text is not None and not re.fullmatch(r"\d+(\.\d+)?", text):
-            raise OptionError(f"{option} {text!r}: a number of seconds is allowed")
+        if text is not None and not (re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0):
+            raise OptionError(f"{option} {text!r}: a number of seconds above 0 is allowed")
         return None if text is None else float(text)
 
     def _bytes(self, option: str) -> int | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.findings import Findings
+from bench.lifeline import VARIABLE
 from bench.worker import Request
 from measure.allocator import keep_memory_environment
 from measure.record import Metric, Status
@@ -62,6 +63,7 @@ def worker_environment(request: Request) -> dict[str, str]:
         "NUMBA_NUM_THREADS": threads,
         "PYTHONHASHSEED": "0",
         "PYTHONPATH": str(ROOT),
+        VARIABLE: str(os.getpid()),
     }
     if request.measuring == "time":
         fixed |= keep_memory_environment()

@@ -13,6 +13,7 @@ from bench.journal import Journal
 from bench.memory_pass import MEASURED
 from bench.process import run_worker
 from bench.worker import Request
+from data import is_path
 from measure.clock import Stopwatch
 from measure.record import Record, not_measured
 
@@ -79,6 +80,7 @@ class Runner:
             measuring,
             out.resolve(),
             self.journal.path("weights", cell).resolve(),
+            dataset=str(Path(cell.dataset).resolve()) if is_path(cell.dataset) else cell.dataset,
             data_dir=self.data_dir.resolve() if self.data_dir else None,
             columns=self.columns,
             memory_limit=self.memory_limit,

@@ -20,10 +20,11 @@ from bench.progress import CellProgress
 from bench.runner import Runner, without_samples
 from bench.suites import SUITES
 from data.interactions import Interactions
-from data.log import Columns
+from data.log import Columns, DataError
 from measure.commit import find_commit
 from measure.machine import describe_machine
 from measure.record import Record
+from workloads.recommend import TOP_K
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +56,7 @@ class Session:
         # A path stays what the cell is called by; `auto` becomes the name of what it found.
         names = {name: logs[name].name if name == "auto" else name for name in logs}
         cells = [dataclasses.replace(c, dataset=names[c.dataset]) for c in cells]
-        _check_lengths(cells, {names[name]: log for name, log in logs.items()})
+        _check_logs(cells, {names[name]: log for name, log in logs.items()})
         line = "; ".join(_line(log, chosen=name == "auto") for name, log in logs.items())
         hashes = {names[name]: log.sequence_hash for name, log in logs.items()}
         return cls(options, list(dict.fromkeys(cells)), line, hashes)
@@ -67,7 +68,8 @@ class Session:
     def begin(self, selected: list[Cell]) -> list[str]:
         """Open the journal; the lines to print before the first cell."""
         self.selected = len(selected)
-        options, machine = self.options, describe_machine(threads=self.options.choices.threads)
+        options, choices = self.options, self.options.choices
+        machine = describe_machine(device=choices.device, threads=choices.threads)
         commit = find_commit(ROOT)
         past = past_seconds(options.results)
         manifest = new_manifest(
@@ -76,11 +78,12 @@ class Session:
             argv=sys.argv[1:],
             dataset_line=self.dataset_line,
             data_hashes=self.data_hashes,
+            limits={"timeout": options.timeout, "memory": options.memory_limit},
             commit=_short(commit),
             machine=machine,
             root=ROOT,
         )
-        journal = Journal.open(options.results, manifest, fresh=options.fresh)
+        journal = Journal.open(options.results, manifest, fresh=options.fresh, retry=options.retry)
         self.runner = Runner(
             journal,
             options.data_dir,
@@ -113,6 +116,7 @@ class Session:
     def finish(self) -> None:
         if self.runner is not None:
             self.runner.journal.finish(self.cells)
+            self.runner.journal.close()
 
     def summary(self) -> dict[str, Any]:
         """What goes beside pytest-benchmark's own content: the run and all its records."""
@@ -158,8 +162,13 @@ def _line(log: Interactions, *, chosen: bool) -> str:
     return f"data: {log.name}{' (auto)' if chosen else ''}, {counts}, {log.source}"
 
 
-def _check_lengths(cells: list[Cell], logs: dict[str, Interactions]) -> None:
-    """Requests are cut from the log, so it must be longer than they are."""
+def _check_logs(cells: list[Cell], logs: dict[str, Interactions]) -> None:
+    """What every cell needs: users to hold out, ten items to recommend, events for its requests."""
+    for log in logs.values():
+        if not len(log.split("test").ends):
+            raise DataError(f"{log.name} ({log.source}): no user has the 3 events of a split")
+        if log.num_items < TOP_K:
+            raise DataError(f"{log.name} ({log.source}): {log.num_items} items, {TOP_K} are needed")
     for cell in cells:
         log = logs[cell.dataset]
         if cell.model != NO_MODEL and cell.seq_len >= log.num_events:

@@ -15,7 +15,7 @@ from bench.findings import Findings, fact
 from measure.clock import Stopwatch, gc_disabled, now, until_steady
 from measure.contention import contention
 from measure.quantile import median_metric, percentile_metrics
-from measure.ranking import ranking_metrics, ranks
+from measure.ranking import ranks
 from measure.record import Metric
 from workloads.rank_all import RankAll
 from workloads.recommend import Recommend
@@ -85,7 +85,7 @@ def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
 
 
 def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
-    """The whole test split in full, by untrained weights: its cost, not its score."""
+    """The whole test split in full, by untrained weights: what it costs. Scores are `fit`'s."""
     workload = RankAll(setting, ranks)
     workload.prepare()
 
@@ -99,12 +99,12 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
             seconds.append(_seconds(watch))
-    findings.flags += [*reading.flags, "untrained"]
+    findings.flags += reading.flags
     took = median_metric(
         seconds, unit="s", better="lower", kind="time", method="median of rounds, perf_counter_ns"
     )
     findings.samples["rank_time"] = seconds
-    findings.metrics |= ranking_metrics(found) | {
+    findings.metrics |= {
         "rank_time": took,
         "users_per_second": _rate(took, len(found), "test users / rank_time"),
         "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),

@@ -6,11 +6,9 @@ names the file that the findings go to. Whatever happens here becomes a status w
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import dataclasses
 import json
-import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,20 +19,33 @@ from typing import Any
 from bench.cell import Cell
 from bench.files import write_whole
 from bench.findings import Findings
+from bench.lifeline import bind_to_parent
 from measure.record import Metric
 
-_PR_SET_PDEATHSIG = 1
 TRAINING = ("train_epoch", "fit")
+# How allocators say it: PyTorch's on a CPU (two ways), CUDA's, cuBLAS's.
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "ALLOC_FAILED",
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a worker is asked: one cell, one pass ("time" or "memory"), and where things are."""
+    """What a worker is asked: one cell, one pass ("time" or "memory"), and where things are.
+
+    Args:
+        dataset: the cell's data set by name, or the absolute path of its file.
+        memory_limit: bytes of data that the worker may hold.
+    """
 
     cell: Cell
     measuring: str
     out: Path
     weights: Path
+    dataset: str
     data_dir: Path | None = None
     columns: str | None = None
     memory_limit: int | None = None
@@ -53,8 +64,8 @@ class Request:
 
 
 def main() -> None:
+    bind_to_parent()
     request = Request.loads(sys.stdin.read())
-    _bind_to_parent()
     _limit_memory(request.memory_limit)
     findings = Findings()
     try:
@@ -89,12 +100,15 @@ def _measure(request: Request, findings: Findings) -> None:
 
     cell = request.cell
     torch.set_num_threads(cell.threads)
+    # PyTorch lets cuDNN, and so the GRU alone, use TF32 by default: float32 means float32 here.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     findings.resolved["flush_denormal"] = torch.set_flush_denormal(True)
     columns = Columns.parse(request.columns) if request.columns else None
 
     def read() -> data.Interactions:
         return data.load(
-            cell.dataset,
+            request.dataset,
             data_dir=request.data_dir,
             min_count=cell.min_count,
             columns=columns,
@@ -135,22 +149,25 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         options=dict(cell.options),
     )
     findings.resolved["backend"] = backend = setting.resolved_backend()
+    if request.memory_limit:
+        findings.resolved["memory_limit"] = request.memory_limit
     if cell.workload in TRAINING:
         findings.resolved["loss"] = setting.resolved_loss()
     with Stopwatch(cell.device) as watch:
-        if backend != "torch":
+        if cell.workload in TRAINING:
+            warm_up_loss(setting.resolved_loss(), cell.device)
+        if backend not in ("torch", "reference"):
             warm_up(backend, cell.device)
-        elif cell.workload in TRAINING:
-            warm_up_loss(device=cell.device)
     if request.measuring == "memory":
-        return measure_memory(cell, setting, findings)
+        measure_memory(cell, setting, findings)
+        return
     if cell.workload == "fit":
         measure_fit(cell, setting, findings, weights=request.weights)
     else:
         PROCEDURES[cell.workload](cell, setting, findings)
-    method = "kernels compiled or taken from their cache"
-    findings.metrics["compile_time"] = Metric(watch.seconds, "s", "lower", "time", method)
-    return None
+    if backend not in ("torch", "reference") or cell.workload in TRAINING:
+        method = "kernels compiled or taken from their cache"
+        findings.metrics["compile_time"] = Metric(watch.seconds, "s", "lower", "time", method)
 
 
 def _describe(cell: Cell, findings: Findings) -> None:
@@ -162,8 +179,8 @@ def _describe(cell: Cell, findings: Findings) -> None:
     findings.machine = describe_machine(device=cell.device, threads=cell.threads)
     findings.resolved |= {
         "allocator": describe_allocator(),
-        "attention": "scaled_dot_product_attention",
-        "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "tf32": bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
+        "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
         "dtype": cell.dtype,
         "torch_threads": torch.get_num_threads(),
     }
@@ -174,8 +191,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
     text = str(error)
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("can't allocate memory" in text or "not enough memory" in text)
+        isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
     )
 
 
@@ -188,17 +204,8 @@ def _limit_memory(limit: int | None) -> None:
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     # The kernel, if it has to choose, ends the worker and not the session that journals.
-    Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def _bind_to_parent() -> None:
-    """On Linux the worker dies with its parent, even when that is killed."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 if __name__ == "__main__":

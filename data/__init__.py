@@ -19,7 +19,16 @@ from data.dataset import Dataset, Request
 from data.interactions import Interactions, Split, from_log
 from data.log import Columns, DataError
 
-__all__ = ["Columns", "DataError", "Interactions", "Split", "default_cache_dir", "load", "names"]
+__all__ = [
+    "Columns",
+    "DataError",
+    "Interactions",
+    "Split",
+    "default_cache_dir",
+    "is_path",
+    "load",
+    "names",
+]
 
 _AUTO_SECONDS = 20.0  # the most that "auto" spends on a download before it takes the stand-in
 
@@ -67,7 +76,7 @@ def load(
     )
     if name == "auto":
         return _load_auto(request)
-    if _is_path(name):
+    if is_path(name):
         return _load_file(Path(name).expanduser(), request)
     return _dataset(name).load(name, request)
 
@@ -94,7 +103,8 @@ def _load_file(path: Path, request: Request) -> Interactions:
     return from_log(log, name=stem, source=f"file {path.name}", min_count=request.min_count)
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether `load` takes the text for a file's path: it has a separator or a known ending."""
     from data.readers import EXTENSIONS
 
     return "/" in name or os.sep in name or name.endswith(EXTENSIONS)

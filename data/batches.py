@@ -161,8 +161,8 @@ def train_batches(
 
     last: every event with a predecessor is a sample, its input the up to seq_len events before it.
     all: a history is cut into windows of seq_len inputs, and every event with a predecessor is a
-    target exactly once. A history longer than seq_len is cut at a random place of each epoch, so
-    that contexts vary and the first window may be short; a shorter one stays whole.
+    target exactly once. Epoch 0 counts the windows from a history's end, so that they are as few as
+    can be; later epochs cut at a random place, so that contexts vary. The first may be short.
     cloze: the same windows over the events themselves; each real position is masked with
     probability `mask_ratio`, at least one in a row, or (one row in ten) the last position only.
     Masked inputs are num_items + 1.
@@ -183,7 +183,8 @@ def train_batches(
         bounds, num_samples = _prefixes(split, inputs, seq_len)
         num_events = _prefix_events(inputs, seq_len)
     else:
-        bounds, num_samples = _windows(split, inputs, seq_len, _generator(seed, epoch, _CUT))
+        rng = _generator(seed, epoch, _CUT) if epoch else None
+        bounds, num_samples = _windows(split, inputs, seq_len, rng)
         num_events = int(inputs.sum())
     if num_samples == 0:
         raise DataError(
@@ -244,9 +245,11 @@ def _prefix_events(inputs: _Rows, seq_len: int) -> int:
 
 
 def _windows(
-    split: Split, inputs: _Rows, seq_len: int, rng: np.random.Generator
+    split: Split, inputs: _Rows, seq_len: int, rng: np.random.Generator | None
 ) -> tuple[_Bounds, int]:
-    head = np.where(inputs > seq_len, rng.integers(1, seq_len + 1, len(inputs)), inputs)
+    whole = (inputs - 1) % seq_len + 1
+    head = whole if rng is None else rng.integers(1, seq_len + 1, len(inputs))
+    head = np.where(inputs > seq_len, head, inputs)
     counts = (inputs > 0) + -(-(inputs - head) // seq_len)
     past = np.cumsum(counts)
 

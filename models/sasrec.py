@@ -89,7 +89,11 @@ class SASRec(SequentialRecommender):
         cfg, table = self.config, self.item_embedding.weight
         head = cfg.hidden_size // cfg.num_heads
         shape = (cfg.num_layers, batch_size, cfg.num_heads, self.max_len, head)
-        return SASRecState(table.new_zeros(shape), table.new_zeros(shape), 0)
+        # In the dtype that attention computes in, or the whole cache is cast at every step.
+        kind = table.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else table.dtype
+        keys, values = (torch.zeros(shape, dtype=dtype, device=table.device) for _ in range(2))
+        return SASRecState(keys, values, 0)
 
     def step(self, item: Tensor, state: SASRecState) -> tuple[Tensor, SASRecState]:
         """As in the base class. The cache is written in place at the new position, which the given

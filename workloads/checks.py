@@ -8,11 +8,20 @@ import torch
 from torch import Tensor
 
 import models
+from data.batches import train_batches
 from models.base import SequentialRecommender
+from workloads.setting import DTYPES, Setting
 
-# Relative to the largest value; float32 sums in another order differ by about 1e-6 of it.
-TOLERANCE = 1e-4
-_ROWS, _EVENTS = 2, 24
+# Relative to the largest value; float32 sums in another order differ by about 1e-6 of it. Gradients
+# may be off by ten times as much.
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+# More rows than the kernels take at once, so that their plan for many rows is checked too.
+_ROWS, _EVENTS = 9, 24
+# Gradients below this are sums that cancel (a bias before a softmax); they hold rounding only.
+_NO_GRADIENT = 1e-7
+
+
+_Gradients = tuple[Tensor | None, ...]
 
 
 class Incorrect(RuntimeError):
@@ -21,39 +30,76 @@ class Incorrect(RuntimeError):
 
 @torch.no_grad()
 def check_kernels(model: SequentialRecommender) -> None:
-    """The model's kernels against the plain reference, forward pass, ragged lengths."""
-    if "reference" not in model.backends or model.backend == "reference":
+    """The model's kernels against the plain reference: hidden states of ragged histories."""
+    if model.backend in ("reference", "torch"):
         return
-    plain = models.get(model.name)(
-        model.num_items, model.max_len, model.config, backend="reference"
-    )
-    plain.load_state_dict(model.state_dict())
-    plain.to(next(model.parameters()).device).eval()
     item_seq, lengths = _sample(model)
     with _evaluating(model):
         got = model.last_hidden(item_seq, lengths)
-    _compare(got, plain.last_hidden(item_seq, lengths), f"{model.backend} kernels")
+    want = _plain(model).last_hidden(item_seq, lengths)
+    _compare(got, want, f"{model.backend} kernels", TOLERANCES[torch.float32])
+
+
+def check_training(model: SequentialRecommender, setting: Setting) -> None:
+    """Loss and all gradients of one small batch, in the dtype that is timed, against the reference
+    in float32; dropout off.
+    """
+    if setting.resolved_backend() == "reference" and setting.dtype == "float32":
+        return
+    batches = train_batches(
+        setting.interactions,
+        objective=setting.objective,
+        seq_len=min(setting.seq_len, _EVENTS),
+        batch_size=_ROWS,
+        seed=setting.seed,
+    )
+    batch = next(iter(batches)).to(setting.device)
+    plain = _plain(model)
+    tolerance = TOLERANCES[DTYPES[setting.dtype]]
+    with _evaluating(model):
+        with setting.autocast():
+            loss = model.loss(batch)
+        got: _Gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    expected = plain.loss(batch)
+    want: _Gradients = torch.autograd.grad(expected, list(plain.parameters()), allow_unused=True)
+    _compare(loss.detach(), expected.detach(), "loss", tolerance)
+    for (name, _), mine, theirs in zip(model.named_parameters(), got, want, strict=True):
+        if theirs is None or mine is None:
+            if mine is not theirs:
+                raise Incorrect(f"gradient of {name}: only one of kernel and reference has one")
+        elif float(theirs.abs().max()) > _NO_GRADIENT:
+            _compare(mine.float(), theirs, f"gradient of {name}", 10 * tolerance)
 
 
 @torch.no_grad()
 def check_step(model: SequentialRecommender) -> None:
     """step() event by event against the full pass, at every position."""
     item_seq, _ = _sample(model)
+    item_seq = item_seq.clamp_min(1)  # whole rows: a state moves in lockstep
     lengths = torch.full((_ROWS,), item_seq.shape[1], device=item_seq.device)
     with _evaluating(model):
         full = model.encode(item_seq, lengths)  # (B, L, D)
         state = model.init_state(_ROWS)
         for position in range(item_seq.shape[1]):
             hidden, state = model.step(item_seq[:, position], state)
-            _compare(hidden, full[:, position], f"step() at position {position}")
+            where = f"step() at position {position}"
+            _compare(hidden, full[:, position], where, TOLERANCES[torch.float32])
+
+
+def _plain(model: SequentialRecommender) -> SequentialRecommender:
+    """The same weights on the reference kernels, in evaluation mode."""
+    model_class = models.get(model.name)
+    plain = model_class(model.num_items, model.max_len, model.config, backend="reference")
+    plain.load_state_dict(model.state_dict())
+    return plain.to(next(model.parameters()).device).eval()
 
 
 def _sample(model: SequentialRecommender) -> tuple[Tensor, Tensor]:
     length = min(model.max_len, _EVENTS)
     generator = torch.Generator().manual_seed(0)
     item_seq = torch.randint(1, model.num_items + 1, (_ROWS, length), generator=generator)
-    lengths = torch.tensor([length, max(1, length // 2)])
-    item_seq[1, lengths[1] :] = 0
+    lengths = (length - torch.arange(_ROWS) * length // _ROWS).clamp_min(1)
+    item_seq[torch.arange(length) >= lengths[:, None]] = 0
     device = next(model.parameters()).device
     return item_seq.to(device), lengths.to(device)
 
@@ -71,10 +117,10 @@ class _evaluating:
         self.model.train(self.training)
 
 
-def _compare(got: Tensor, want: Tensor, what: str) -> None:
+def _compare(got: Tensor, want: Tensor, what: str, tolerance: float) -> None:
     scale = float(want.abs().max().clamp_min(1e-6))
     difference = float((got - want).abs().max()) / scale
-    if not difference <= TOLERANCE:  # also true for NaN
+    if not difference <= tolerance:  # also true for NaN
         raise Incorrect(
-            f"{what}: differs from the reference by {difference:.2g}, allowed {TOLERANCE:.0e}"
+            f"{what}: differs from the reference by {difference:.2g}, allowed {tolerance:.0e}"
         )

@@ -18,7 +18,7 @@ from torch import Tensor
 from data.batches import train_batches
 from models import weights
 from models.base import SequentialRecommender
-from workloads.checks import Incorrect, check_kernels
+from workloads.checks import Incorrect, check_kernels, check_training
 from workloads.rank_all import Rank, RankAll
 from workloads.setting import Setting
 from workloads.trainer import Trainer
@@ -70,6 +70,7 @@ class Fit:
     def prepare(self) -> None:
         self.model: SequentialRecommender = self.setting.make_model()
         check_kernels(self.model)
+        check_training(self.model, self.setting)
         self.trainer = Trainer(self.model, self.setting)
 
     def run(self) -> Course:

@@ -41,7 +41,7 @@ class RankAll:
 
     @torch.inference_mode()
     def ranks_of(self, model: SequentialRecommender) -> Tensor:
-        """Ranks (U,) of the held-out items of all users, float32, on the CPU."""
+        """Ranks (U,) of the held-out items of all users, float64, on the CPU."""
         training = model.training
         model.eval()
         ranks = []

@@ -68,7 +68,8 @@ class ServeStep:
             return
         histories = self.requests.histories(0).to(self.setting.device)
         lengths = torch.full((self.setting.batch_size,), length, device=self.setting.device)
-        self.state = self.model.prefill(histories, lengths)
+        with self.setting.autocast():
+            self.state = self.model.prefill(histories, lengths)
 
     def _request(self) -> None:
         self.request(0)

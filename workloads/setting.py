@@ -43,6 +43,9 @@ class Setting:
     def make_model(self) -> SequentialRecommender:
         """The model, its weights drawn from the seed, on the device."""
         model_class = models.get(self.model)
+        if self.objective not in model_class.objectives:
+            allowed = ", ".join(model_class.objectives)
+            raise NotSupported(f"{model_class.label} is not trained by {self.objective}: {allowed}")
         torch.manual_seed(self.seed)
         config = model_class.Config(**self.options)
         model = model_class(
@@ -52,10 +55,9 @@ class Setting:
 
     def resolved_backend(self) -> str:
         """The kernel backend's name; "torch" for models without a choice."""
-        backends = models.get(self.model).backends
-        if backends == ("torch",):
-            return "torch"
-        return resolve(self.backend, self.device)
+        if self.backend == "reference" or len(models.get(self.model).backends) > 1:
+            return resolve(self.backend, self.device)
+        return "torch"
 
     def resolved_loss(self) -> str:
         """Which kernel the softmax over the catalogue runs on."""

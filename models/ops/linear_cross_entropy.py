@@ -99,12 +99,19 @@ class _Fused(torch.autograd.Function):
         wanted = (needed[0], needed[1], needed[3])
         loss, *gradients = _kernel(name)(hidden, weight, targets, bias, wanted)
         ctx.save_for_backward(*gradients)
+        ctx.dtypes = [hidden.dtype, weight.dtype, weight.dtype if bias is None else bias.dtype]
+        # In blocks the gradients are those of the sum: divided by M, half precision loses them.
+        ctx.share = 1.0 if name == "numba" else 1.0 / hidden.shape[0]
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = [None if g is None else g * dloss.to(g.dtype) for g in ctx.saved_tensors]
+        factor = dloss * ctx.share  # at least float32, so that a loss scale fits
+        scaled = [
+            None if g is None else (g.to(factor.dtype) * factor).to(dtype)
+            for g, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        ]
         return scaled[0], scaled[1], None, scaled[2], None
 
 
@@ -145,7 +152,9 @@ def _loss_and_gradients(
     bias: Tensor | None,
     wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """The loss, and d loss of hidden, weight and bias where wanted."""
+    """The mean loss, and where wanted the gradients of the summed loss: hidden's in its own dtype,
+    weight's and bias's in at least float32.
+    """
     exact = _softmax_dtype(hidden)
     positions, classes = hidden.shape[0], weight.shape[0]
     room = _BLOCK_BYTES.get(hidden.device.type, 2**28) // (classes * hidden.element_size())
@@ -170,9 +179,9 @@ def _loss_and_gradients(
         losses[part] = (total.log() + top - at_target)[:, 0]
         if not any(wanted):
             continue
-        # d mean loss / d logits = (softmax - one_hot) / M.
-        slope = odds.mul_(1 / (total * positions))
-        slope.scatter_add_(1, target, torch.full_like(total, -1 / positions))
+        # d loss / d logits = softmax - one_hot.
+        slope = odds.mul_(1 / total)
+        slope.scatter_add_(1, target, torch.full_like(total, -1.0))
         if dbias is not None:
             dbias += slope.sum(0)
         slope = slope.to(hidden.dtype)
@@ -184,9 +193,4 @@ def _loss_and_gradients(
             dweight.addmm_(slope.mT, x)
         else:
             dweight += slope.mT @ x  # summed over blocks in float32
-    return (
-        losses.mean(),
-        dhidden,
-        None if dweight is None else dweight.to(weight.dtype),
-        None if dbias is None or bias is None else dbias.to(bias.dtype),
-    )
+    return losses.mean(), dhidden, dweight, dbias

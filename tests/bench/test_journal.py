@@ -26,6 +26,7 @@ def manifest(root: Path, **changes: object) -> Manifest:
         "argv": [],
         "dataset_line": "data: synthetic",
         "data_hashes": {"synthetic": "00"},
+        "limits": {"timeout": 9.0, "memory": None},
         "commit": None,
         "machine": MACHINE,
         "root": root,
@@ -69,19 +70,52 @@ def test_a_stopped_run_goes_on_and_a_finished_one_does_not(tmp_path: Path, code:
     results = tmp_path / "results"
     first = Journal.open(results, manifest(code), fresh=False)
     first.write(CELLS[0], record(CELLS[0]), {})
+    first.close()
     again = Journal.open(results, manifest(code), fresh=False)
-    assert (again.folder, again.resumed) == (first.folder, 1)
+    assert again.folder == first.folder
+    assert again.read(CELLS[0]) == record(CELLS[0])
     again.write(CELLS[1], record(CELLS[1]), {})
     again.finish(CELLS)
-    other = dataclasses.replace(manifest(code), run_id="later")
-    assert Journal.open(results, other, fresh=False).resumed == 0
+    again.close()
+    later = Journal.open(results, renamed(manifest(code), "later"), fresh=False)
+    assert later.read(CELLS[0]) is None
 
 
-def test_fresh_starts_anew(tmp_path: Path, code: Path) -> None:
+def test_a_finished_run_is_opened_again_to_retry_what_failed(tmp_path: Path, code: Path) -> None:
+    first = Journal.open(tmp_path, manifest(code), fresh=False)
+    for cell in CELLS:
+        first.write(cell, record(cell), {})
+    first.finish(CELLS)
+    first.close()
+    again = Journal.open(tmp_path, renamed(manifest(code), "later"), fresh=False, retry=True)
+    assert again.folder == first.folder
+    assert again.manifest.state == "running"
+
+
+def test_fresh_starts_anew_and_the_old_run_never_comes_back(tmp_path: Path, code: Path) -> None:
     first = Journal.open(tmp_path, manifest(code), fresh=False)
     first.write(CELLS[0], record(CELLS[0]), {})
-    other = dataclasses.replace(manifest(code), run_id="later")
-    assert Journal.open(tmp_path, other, fresh=True).read(CELLS[0]) is None
+    first.close()
+    fresh = Journal.open(tmp_path, renamed(manifest(code), "later"), fresh=True)
+    assert fresh.read(CELLS[0]) is None
+    for cell in CELLS:
+        fresh.write(cell, record(cell), {})
+    fresh.finish(CELLS)
+    fresh.close()
+    third = Journal.open(tmp_path, renamed(manifest(code), "latest"), fresh=False)
+    assert third.read(CELLS[0]) is None
+
+
+def test_two_starts_never_write_into_one_run(tmp_path: Path, code: Path) -> None:
+    first = Journal.open(tmp_path, manifest(code), fresh=False)
+    with pytest.raises(JournalError, match="another start is writing to this run"):
+        Journal.open(tmp_path, manifest(code), fresh=False)
+    first.close()
+    Journal.open(tmp_path, manifest(code), fresh=False)
+
+
+def renamed(made: Manifest, run_id: str) -> Manifest:
+    return dataclasses.replace(made, run_id=run_id, started=made.started + "~")
 
 
 @pytest.mark.parametrize(
@@ -91,8 +125,9 @@ def test_fresh_starts_anew(tmp_path: Path, code: Path) -> None:
         {"cells": CELLS[:1]},
         {"data_hashes": {"synthetic": "01"}},
         {"machine": {"fingerprint": "other"}},
+        {"limits": {"timeout": 9.0, "memory": 10**9}},
     ],
-    ids=["suite", "cells", "data", "machine"],
+    ids=["suite", "cells", "data", "machine", "limits"],
 )
 def test_another_run_has_another_key(code: Path, change: dict[str, object]) -> None:
     assert manifest(code).key != manifest(code, **change).key
@@ -122,7 +157,7 @@ def test_a_cell_with_other_settings_does_not_count(tmp_path: Path, code: Path) -
 def test_a_damaged_manifest_is_passed_over(tmp_path: Path, code: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{")
-    assert Journal.open(tmp_path, manifest(code), fresh=False).resumed == 0
+    assert Journal.open(tmp_path, manifest(code), fresh=False).read(CELLS[0]) is None
 
 
 def test_past_runs_tell_how_long_a_cell_takes(tmp_path: Path, code: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,13 +21,14 @@ from models.base import NotSupported
 from models.ops.backend import BackendUnavailable
 from workloads.checks import Incorrect
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 CELL = Cell(
     "gru4rec", "recommend", "synthetic_u60_i50_n20", "all", 8, 1, backend="torch", requests=10
 )
 
 
 def request_for(tmp_path: Path, cell: Cell = CELL, **settings: object) -> Request:
-    return Request(cell, "time", tmp_path / "out", tmp_path / "w.pt", **settings)  # type: ignore[arg-type]
+    return Request(cell, "time", tmp_path / "out", tmp_path / "w.pt", cell.dataset, **settings)  # type: ignore[arg-type]
 
 
 def test_a_worker_gives_its_findings(tmp_path: Path) -> None:
@@ -120,3 +123,51 @@ def test_time_and_memory_passes_have_their_own_allocator(tmp_path: Path) -> None
 def test_a_request_survives_its_journey(tmp_path: Path) -> None:
     request = request_for(tmp_path, data_dir=tmp_path, memory_limit=5)
     assert Request.loads(request.dumps()) == request
+
+
+def test_weights_are_part_of_the_memory_that_is_measured(tmp_path: Path) -> None:
+    cell = dataclasses.replace(
+        CELL, workload="train_epoch", dataset="synthetic_u300_i40000_n60", batch_size=4
+    )
+    request = dataclasses.replace(request_for(tmp_path, cell), measuring="memory")
+    findings = run_worker(request, timeout=120)
+    assert findings.status == "ok", findings.reason
+    weights = 4 * 64 * 40_000
+    for phase, least in (("weights", 1), ("backward", 1), ("optimizer", 2)):
+        measured = findings.metrics[f"memory_{phase}"].value or 0
+        assert measured > 0.9 * least * weights, phase
+    parts = sum(
+        findings.metrics[f"memory_{p}"].value or 0
+        for p in ("weights", "batch", "forward", "backward", "optimizer")
+    )
+    assert parts == findings.metrics["memory_peak"].value
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal is Linux's")
+@pytest.mark.parametrize("seconds", [0.05, 0.4, 1.0])
+def test_a_worker_dies_with_its_parent_at_any_moment(tmp_path: Path, seconds: float) -> None:
+    cell = dataclasses.replace(CELL, requests=10**6)
+    code = (
+        "import sys, threading, os; from bench.process import run_worker;"
+        "from bench.worker import Request;"
+        f"threading.Timer({seconds}, lambda: os.kill(os.getpid(), 9)).start();"
+        "run_worker(Request.loads(sys.stdin.read()), timeout=100)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, text=True
+    )
+    parent.communicate(request_for(tmp_path, cell).dumps())
+    assert parent.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline and _orphans():
+        time.sleep(0.05)
+    assert not _orphans()
+
+
+def _orphans() -> list[int]:
+    """Workers whose parent is gone."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "bench.worker" in " ".join(process.info["cmdline"] or []) and process.ppid() == 1:
+            found.append(process.pid)
+    return found
