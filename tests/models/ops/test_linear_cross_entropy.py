@@ -211,3 +211,22 @@ def test_auto_is_numba_for_float32_on_a_cpu_and_blocked_elsewhere() -> None:
 def test_tensors_that_do_not_belong_together_are_refused(change: dict[str, Tensor]) -> None:
     with pytest.raises(ValueError, match=r"needed|must share"):
         linear_cross_entropy(**{**_operands(), **change})
+
+
+def test_half_precision_keeps_the_small_gradients_of_a_large_batch() -> None:
+    """Divided by M before they are stored, the pushes on items that are never targets would be 0."""
+    torch.manual_seed(0)
+    hidden = torch.randn(6_000, 16)
+    weight = 0.02 * torch.randn(2_000, 16)
+    targets = torch.randint(0, 1_000, (6_000,))
+    scale = 65_536.0  # torch.amp.GradScaler's first
+    exact = weight.clone().requires_grad_()
+    linear_cross_entropy(hidden, exact, targets, backend="reference").backward()
+    half = weight.half().requires_grad_()
+    loss = linear_cross_entropy(hidden.half(), half, targets, backend="blocked")
+    (loss * scale).backward()
+    assert exact.grad is not None
+    assert half.grad is not None
+    want, got = exact.grad[1_000:], half.grad[1_000:].float() / scale
+    assert float(want.abs().max()) > 0
+    assert float((got - want).norm() / want.norm()) < 0.02
