@@ -13,7 +13,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
     # Seconds: every workload once, on made-up data; for tests.
     "smoke": (
         Block("load", (8,), (_TINY,), rounds=2),
-        Block("train_epoch", (8, 16), (_TINY,), batch_sizes=(16,), rounds=2, round_seconds=0.05),
+        Block("train_epoch", (8,), (_TINY,), batch_sizes=(16,), rounds=2, round_seconds=0.05),
         Block("recommend", (16,), (_TINY,), batch_sizes=(1,), requests=60),
         Block("serve_step", (16,), (_TINY,), batch_sizes=(1,), requests=60),
         Block("rank_all", (8,), (_TINY,), rounds=2),

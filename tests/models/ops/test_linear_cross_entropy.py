@@ -214,7 +214,7 @@ def test_tensors_that_do_not_belong_together_are_refused(change: dict[str, Tenso
 
 
 def test_half_precision_keeps_the_small_gradients_of_a_large_batch() -> None:
-    """Divided by M before they are stored, the pushes on items that are never targets would be 0."""
+    """Divided by M before they are stored, the pushes on items never targeted would be 0."""
     torch.manual_seed(0)
     hidden = torch.randn(6_000, 16)
     weight = 0.02 * torch.randn(2_000, 16)
