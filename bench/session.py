@@ -75,7 +75,7 @@ class Session:
         manifest = new_manifest(
             suite=options.suite,
             cells=self.cells,
-            argv=sys.argv[1:],
+            argv=[_public(argument) for argument in sys.argv[1:]],
             dataset_line=self.dataset_line,
             data_hashes=self.data_hashes,
             limits={"timeout": options.timeout, "memory": options.memory_limit},
@@ -176,6 +176,12 @@ def _check_logs(cells: list[Cell], logs: dict[str, Interactions]) -> None:
                 f"--seq-len {cell.seq_len}: {log.name} has {log.num_events} events;"
                 " choose a shorter length or a larger dataset"
             )
+
+
+def _public(argument: str) -> str:
+    """An argument as results may show it: of an absolute path, its last part."""
+    option, equals, value = argument.rpartition("=")
+    return f"{option}{equals}.../{Path(value).name}" if Path(value).is_absolute() else argument
 
 
 def _short(commit: dict[str, Any]) -> str | None:

@@ -22,10 +22,10 @@ SUITES: dict[str, tuple[Block, ...]] = {
     # The default: at most five minutes on two cores.
     "quick": (
         Block("load", (50,), rounds=5),
-        Block("train_epoch", (50, 100, 200), rounds=5, round_seconds=0.6),
-        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=400),
-        Block("serve_step", (50, 200), stateful=True, batch_sizes=(1,), requests=400),
-        Block("fit", (50,), batch_sizes=(64,), max_epochs=8, patience=8),
+        Block("train_epoch", (50, 100, 200), rounds=5, round_seconds=0.5),
+        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=300),
+        Block("serve_step", (50, 200), stateful=True, batch_sizes=(1,), requests=300),
+        Block("fit", (50,), batch_sizes=(64,), max_epochs=6, patience=6),
     ),
     # The Mamba4Rec paper's protocol (arXiv 2403.03900): every prefix a sample, batch 2048.
     "paper": (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.options import OptionError, Options
-from bench.session import Session
+from bench.session import Session, _public
 from data.log import DataError
 
 Make = Callable[..., Options]
@@ -97,3 +97,16 @@ def test_a_bad_file_is_refused_by_name_and_nothing_is_written(
 def test_an_unknown_dataset_is_refused_with_the_names(options: Make) -> None:
     with pytest.raises(DataError, match=r"ml_10m.*ml_100k"):
         Session.prepare(options(suite="smoke", dataset="ml_10m"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ("--data-dir=/home/me/logs", "--data-dir=.../logs"),
+        ("/home/me/logs", ".../logs"),
+        ("--data-dir=../logs", "--data-dir=../logs"),
+        ("--suite", "--suite"),
+    ],
+)
+def test_results_do_not_show_where_a_home_folder_is(argument: str, shown: str) -> None:
+    assert _public(argument) == shown
