@@ -74,10 +74,11 @@ def test_every_model_trains_by_an_objective_that_it_has() -> None:
 
 
 def test_kernels_are_chosen_only_where_there_is_a_choice() -> None:
-    cells = cells_of(SUITES["quick"], Choices(backend="reference"))
-    backends = {cell.model: cell.backend for cell in cells}
-    assert backends["mamba4rec"] == "reference"
-    assert backends["sasrec"] == "torch"
+    for wanted, of_the_others in (("numba", "torch"), ("reference", "reference")):
+        cells = cells_of(SUITES["quick"], Choices(backend=wanted, workloads=("fit",)))
+        backends = {cell.model: cell.backend for cell in cells}
+        assert backends["mamba4rec"] == wanted
+        assert backends["sasrec"] == of_the_others
 
 
 def test_stateful_blocks_leave_out_models_without_state() -> None:

@@ -133,9 +133,9 @@ def test_weights_are_part_of_the_memory_that_is_measured(tmp_path: Path) -> None
     findings = run_worker(request, timeout=120)
     assert findings.status == "ok", findings.reason
     weights = 4 * 64 * 40_000
-    for phase, least in (("weights", 1), ("backward", 1), ("optimizer", 2)):
-        measured = findings.metrics[f"memory_{phase}"].value or 0
-        assert measured > 0.9 * least * weights, phase
+    assert (findings.metrics["memory_weights"].value or 0) > 0.9 * weights
+    # Weights, their gradient, and Adam's two means are all alive at the second step.
+    assert (findings.metrics["memory_peak"].value or 0) > 0.9 * 4 * weights
     parts = sum(
         findings.metrics[f"memory_{p}"].value or 0
         for p in ("weights", "batch", "forward", "backward", "optimizer")
