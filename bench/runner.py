@@ -104,6 +104,6 @@ def _add_memory(findings: Findings, memory: Findings) -> None:
     findings.details = memory.details
 
 
-def without_samples(record: Record) -> Record:
+def without_details(record: Record) -> Record:
     """The record as the joint results file keeps it: everything but a traceback's text."""
     return dataclasses.replace(record, details=None)

@@ -17,7 +17,7 @@ from bench.journal import SCHEMA, Journal, new_manifest, past_seconds, require_w
 from bench.matrix import NO_MODEL, cells_of
 from bench.options import OptionError, Options
 from bench.progress import CellProgress
-from bench.runner import Runner, without_samples
+from bench.runner import Runner, without_details
 from bench.suites import SUITES
 from data.interactions import Interactions
 from data.log import Columns, DataError
@@ -122,7 +122,7 @@ class Session:
         """What goes beside pytest-benchmark's own content: the run and all its records."""
         assert self.runner is not None, "begin() comes first"
         manifest = dataclasses.asdict(self.runner.journal.manifest)
-        records = [without_samples(r).to_dict() for _, r in sorted(self.records.items())]
+        records = [without_details(r).to_dict() for _, r in sorted(self.records.items())]
         return manifest | {"schema": SCHEMA, "records": records}
 
 
