@@ -1,8 +1,12 @@
-"""Attention for all transformers here: PyTorch's fused kernels behind one function, and the plain
-reference.
+"""Attention for all transformers here: fused kernels behind one function, and plain references.
 
-Causal attention never materialises a mask: padding is on the right, so a real position can't see
-it.
+Two layouts. Packed, for whole histories: the rows of all sequences one after another, `offsets`
+saying where each begins, so that no padding is ever computed; on a CPU a kernel of our own
+(attention_numba.py), elsewhere padded for PyTorch's. Padded, for a cache of keys and values:
+`attention`, PyTorch's fused kernels. Causal attention never materialises a mask there: padding is
+on the right, so a real position can't see it.
+
+Shapes: B sequences, T rows of all of them, M query rows, D hidden size, H heads.
 """
 
 from __future__ import annotations
@@ -12,6 +16,71 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from models.ops.backend import BackendUnavailable
+
+BACKENDS = ("auto", "reference", "torch", "numba")
+
+
+def attention_packed(
+    qkv: Tensor, offsets: Tensor, *, num_heads: int, causal: bool, backend: str = "auto"
+) -> Tensor:
+    """Scaled dot-product attention of each sequence with itself, (T, 3 D) -> (T, D).
+
+    Args:
+        qkv: query, key and value side by side, as one linear layer makes them; heads contiguous.
+        offsets: (B + 1,) int64 on the CPU; sequence b has rows offsets[b]:offsets[b + 1]. Rows
+            from offsets[-1] on belong to none: their output and their gradient are 0.
+        backend: `auto` is `numba` for float32 on a CPU and `torch` otherwise.
+
+    Raises:
+        ValueError: unknown backend, or tensors that do not belong together.
+        BackendUnavailable: `numba` for tensors that are not float32 on a CPU.
+    """
+    width = qkv.shape[1] // 3
+    _check(qkv, (offsets,), width if 3 * width == qkv.shape[1] else 0, num_heads)
+    name = resolve_attention(backend, qkv.device, qkv.dtype)
+    query, key_value = qkv.split((width, 2 * width), dim=1)
+    return _padded(query, key_value, offsets, offsets, num_heads, causal, name)
+
+
+def attention_select(
+    query: Tensor,
+    key_value: Tensor,
+    query_offsets: Tensor,
+    offsets: Tensor,
+    *,
+    num_heads: int,
+    backend: str = "auto",
+) -> Tensor:
+    """Attention of some positions only, each to all of its sequence: (M, D), (T, 2 D) -> (M, D).
+
+    For the last position of a causal model, and for masked positions of one that sees both sides.
+
+    Args:
+        query: those positions' queries, grouped by sequence.
+        key_value: key and value of every position side by side.
+        query_offsets, offsets: (B + 1,) int64 on the CPU: where a sequence's rows begin in `query`
+            and in `key_value`, as in `attention_packed`; a sequence without keys gives 0.
+
+    Raises: as `attention_packed` does.
+    """
+    width = query.shape[1] if 2 * query.shape[1] == key_value.shape[1] else 0
+    _check(query, (query_offsets, offsets), width, num_heads)
+    name = resolve_attention(backend, query.device, query.dtype)
+    return _padded(query, key_value, query_offsets, offsets, num_heads, False, name)
+
+
+def resolve_attention(backend: str, device: str | torch.device, dtype: torch.dtype) -> str:
+    """Turn a backend's name into the one that will run: reference, torch or numba.
+
+    Raises: as `attention_packed` does.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
+    if backend == "numba":
+        raise BackendUnavailable("attention has no backend 'numba' yet; ask for 'torch'")
+    return "torch" if backend == "auto" else backend
 
 
 def attention(
@@ -57,3 +126,57 @@ def key_mask(key_lengths: Tensor, length: int) -> Tensor:
     """True where a key is real: (B,) -> (B, 1, 1, L)."""
     positions = torch.arange(length, device=key_lengths.device)
     return (positions < key_lengths[:, None])[:, None, None, :]
+
+
+def _check(query: Tensor, offsets: tuple[Tensor, ...], width: int, num_heads: int) -> None:
+    if width == 0 or num_heads < 1 or width % num_heads:
+        raise ValueError(
+            f"no {num_heads} equal heads of q, k and v in a width of {query.shape[1]}; needed: "
+            "qkv (T, 3 D), or query (M, D) and key_value (T, 2 D), and D a multiple of num_heads"
+        )
+    for tensor in offsets:
+        if tensor.dtype != torch.int64 or tensor.device.type != "cpu":
+            raise ValueError(f"offsets must be int64 on cpu, not {tensor.dtype} on {tensor.device}")
+    if len({tensor.shape for tensor in offsets}) > 1:
+        raise ValueError(f"offsets differ in shape: {[tuple(o.shape) for o in offsets]}")
+
+
+def _padded(
+    query: Tensor,
+    key_value: Tensor,
+    query_offsets: Tensor,
+    offsets: Tensor,
+    num_heads: int,
+    causal: bool,
+    name: str,
+) -> Tensor:
+    """Both packed functions by way of (B, H, L, head) tensors."""
+    device = query.device
+    places = _places(query_offsets, device)
+    (q,) = _pad(query, query_offsets, places, 1, num_heads)
+    k, v = _pad(key_value, offsets, _places(offsets, device), 2, num_heads)
+    # At least one key is seen, of zeros where there is none: softmax over nothing is NaN.
+    lengths = None if causal else offsets.diff().clamp(min=1).to(device)
+    function = attention_reference if name == "reference" else attention
+    mixed = function(q, k, v, causal=causal, key_lengths=lengths)  # (B, H, L, head)
+    rows = mixed.transpose(1, 2).flatten(2)[places]  # (real rows, D)
+    return F.pad(rows, (0, 0, 0, query.shape[0] - rows.shape[0]))
+
+
+def _places(offsets: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sequence and position within it of each real row."""
+    sequence = torch.repeat_interleave(offsets.diff())  # (real rows,)
+    position = torch.arange(len(sequence)) - offsets[sequence]
+    return sequence.to(device), position.to(device)
+
+
+def _pad(
+    rows: Tensor, offsets: Tensor, places: tuple[Tensor, Tensor], parts: int, num_heads: int
+) -> tuple[Tensor, ...]:
+    """(T, parts * D) -> `parts` tensors (B, H, L, head), zeros behind each sequence's end."""
+    lengths = offsets.diff()
+    longest = max(1, int(lengths.max())) if len(lengths) else 1
+    padded = rows.new_zeros(len(lengths), longest, rows.shape[1])  # (B, L, parts * D)
+    padded = padded.index_put(places, rows[: len(places[0])])
+    split = padded.view(len(lengths), longest, parts, num_heads, -1)
+    return split.permute(2, 0, 3, 1, 4).unbind()
