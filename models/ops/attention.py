@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.ops.backend import BackendUnavailable
+from models.ops.backend import BackendUnavailable, resolve
 
 BACKENDS = ("auto", "reference", "torch", "numba")
 
@@ -40,6 +40,10 @@ def attention_packed(
     width = qkv.shape[1] // 3
     _check(qkv, (offsets,), width if 3 * width == qkv.shape[1] else 0, num_heads)
     name = resolve_attention(backend, qkv.device, qkv.dtype)
+    if name == "numba":
+        from models.ops.attention_numba import attention_packed_numba
+
+        return attention_packed_numba(qkv, offsets, num_heads, causal)
     query, key_value = qkv.split((width, 2 * width), dim=1)
     return _padded(query, key_value, offsets, offsets, num_heads, causal, name)
 
@@ -68,6 +72,10 @@ def attention_select(
     width = query.shape[1] if 2 * query.shape[1] == key_value.shape[1] else 0
     _check(query, (query_offsets, offsets), width, num_heads)
     name = resolve_attention(backend, query.device, query.dtype)
+    if name == "numba":
+        from models.ops.attention_numba import attention_select_numba
+
+        return attention_select_numba(query, key_value, query_offsets, offsets, num_heads)
     return _padded(query, key_value, query_offsets, offsets, num_heads, False, name)
 
 
@@ -78,8 +86,13 @@ def resolve_attention(backend: str, device: str | torch.device, dtype: torch.dty
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
-    if backend == "numba":
-        raise BackendUnavailable("attention has no backend 'numba' yet; ask for 'torch'")
+    fits = torch.device(device).type == "cpu" and dtype == torch.float32
+    if backend == "numba" and not fits:
+        raise BackendUnavailable(
+            f"attention backend 'numba' is float32 on cpu, not {dtype} on {device}"
+        )
+    if backend == "numba" or (backend == "auto" and fits):
+        return resolve("numba", device)
     return "torch" if backend == "auto" else backend
 
 

@@ -1,0 +1,199 @@
+"""Small blocks of a matrix inside a kernel: gathered, transposed, multiplied, scattered.
+
+The product here is one vector wide, where that of simd_matmul.py is as wide as the registers
+allow: attention multiplies by heads of 16, 32 or 64 channels and by as many keys as a row may see.
+Widths are multiples of LANES, and LANES is one of ROWS.
+"""
+
+# mypy: disable-error-code="no-untyped-call,import-untyped"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+
+from models.ops.simd import (
+    FLOAT,
+    LANES,
+    VECTOR,
+    emitted,
+    floats,
+    in_all_lanes,
+    load,
+    load_part,
+    pointer_type,
+    separate,
+    splat,
+    store,
+    store_part,
+    vector_at,
+)
+
+# As many sums as the two multiply-add units have in flight: a vector is one register with AVX-512,
+# two with AVX2.
+ROWS = 8 if binding.get_host_cpu_features().get("avx512f") else 4
+
+_ZERO = np.float32(0.0)
+_EIGHT = ir.VectorType(FLOAT, 8)
+
+
+def _multiply(fresh: bool) -> Callable[..., Any]:
+    @emitted
+    def multiply(
+        typingctx: Any, c: Any, c_at: Any, c_row: Any, a: Any, a_at: Any, a_row: Any,
+        a_column: Any, b: Any, b_at: Any, b_row: Any, depth: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            c, c_at, c_row, a, a_at, a_row, a_column, b, b_at, b_row, depth = args
+            number = ir.IntType(64)
+            kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+            fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+            c_rows = [
+                vector_at(builder, c, builder.add(c_at, builder.mul(c_row, number(i))))
+                for i in range(ROWS)
+            ]
+            a_rows = [builder.add(a_at, builder.mul(a_row, number(i))) for i in range(ROWS)]
+            zero = ir.Constant(VECTOR, [ir.Constant(FLOAT, 0.0)] * LANES)
+            before = [zero if fresh else builder.load(at, align=4, typ=VECTOR) for at in c_rows]
+            entry = builder.block
+            loop = builder.append_basic_block("depth")
+            done = builder.append_basic_block("done")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k = builder.phi(number)
+            k.add_incoming(number(0), entry)
+            sums = [builder.phi(VECTOR) for _ in range(ROWS)]
+            place = vector_at(builder, b, builder.add(b_at, builder.mul(k, b_row)))
+            b_value = builder.load(place, align=4, typ=VECTOR)
+            column = builder.mul(k, a_column)
+            after = []
+            for i in range(ROWS):
+                at = builder.gep(a, [builder.add(a_rows[i], column)])
+                a_value = in_all_lanes(builder, builder.load(at, typ=FLOAT))
+                after.append(builder.call(fused, [a_value, b_value, sums[i]]))
+                sums[i].add_incoming(before[i], entry)
+                sums[i].add_incoming(after[i], loop)
+            following = builder.add(k, number(1))
+            k.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+            builder.position_at_end(done)
+            for i in range(ROWS):
+                builder.store(after[i], c_rows[i], align=4)
+            return context.get_dummy_value()
+
+        at = types.intp
+        matrix = pointer_type
+        return types.void(matrix, at, at, matrix, at, at, at, matrix, at, at, at), codegen
+
+    return multiply
+
+
+# c (ROWS, LANES) = or += a (ROWS, depth) b (depth, LANES), with arguments as multiply_tile's in
+# simd_matmul.py; depth >= 1.
+multiply_into = _multiply(fresh=True)
+multiply_onto = _multiply(fresh=False)
+
+
+@emitted
+def lane_max(typingctx: Any, value: Any) -> Any:
+    """The largest lane; any number where one is NaN."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        name = f"llvm.vector.reduce.fmax.v{LANES}f32"
+        kind = ir.FunctionType(FLOAT, [VECTOR])
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, args, fastmath=("nnan",))
+
+    lanes = value
+    return types.float32(lanes), codegen
+
+
+@emitted
+def _transpose_eight(
+    typingctx: Any, target: Any, to: Any, to_row: Any, source: Any, at: Any, row: Any, scale: Any
+) -> Any:
+    """target (8, 8) = scale * source (8, 8) transposed."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target, to, to_row, source, at, row, scale = args
+        number, place = ir.IntType(64), ir.IntType(32)
+
+        def row_of(matrix: Any, start: Any, distance: Any, i: int) -> Any:
+            index = builder.add(start, builder.mul(distance, number(i)))
+            return builder.bitcast(builder.gep(matrix, [index]), _EIGHT.as_pointer())
+
+        def shuffle(a: Any, b: Any, order: list[int]) -> Any:
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(place, 8), order))
+
+        nothing = ir.Constant(_EIGHT, ir.Undefined)
+        first = builder.insert_element(nothing, scale, place(0))
+        factor = shuffle(first, nothing, [0] * 8)
+        rows = [
+            builder.fmul(builder.load(row_of(source, at, row, i), align=4, typ=_EIGHT), factor)
+            for i in range(8)
+        ]
+        pairs = []
+        for i in range(0, 8, 2):
+            pairs.append(shuffle(rows[i], rows[i + 1], [0, 8, 1, 9, 4, 12, 5, 13]))
+            pairs.append(shuffle(rows[i], rows[i + 1], [2, 10, 3, 11, 6, 14, 7, 15]))
+        fours = []
+        for i in range(0, 8, 4):
+            for j in range(2):
+                a, b = pairs[i + j], pairs[i + j + 2]
+                fours.append(shuffle(a, b, [0, 1, 8, 9, 4, 5, 12, 13]))
+                fours.append(shuffle(a, b, [2, 3, 10, 11, 6, 7, 14, 15]))
+        for i in range(4):
+            low = shuffle(fours[i], fours[i + 4], [0, 1, 2, 3, 8, 9, 10, 11])
+            high = shuffle(fours[i], fours[i + 4], [4, 5, 6, 7, 12, 13, 14, 15])
+            builder.store(low, row_of(target, to, to_row, i), align=4)
+            builder.store(high, row_of(target, to, to_row, i + 4), align=4)
+        return context.get_dummy_value()
+
+    distance = types.intp
+    return types.void(
+        pointer_type, distance, distance, pointer_type, distance, distance, types.float32
+    ), codegen
+
+
+@separate
+def gather(
+    target_at: int, source_at: int, row: int, count: int, padded: int, size: int, width: int,
+    spare_at: int,
+) -> None:  # fmt: skip
+    """target (padded, width) = source (count, size) with rows `row` apart, zeros around it."""
+    target, source, spare = floats(target_at), floats(source_at), floats(spare_at)
+    for i in range(count):
+        for c in range(0, width, LANES):
+            store(target, i * width + c, load_part(source, i * row + c, size - c, spare))
+    for i in range(count * width, padded * width, LANES):
+        store(target, i, splat(_ZERO))
+
+
+@separate
+def scatter(
+    target_at: int, row: int, source_at: int, count: int, size: int, width: int, spare_at: int
+) -> None:
+    """target (count, size), rows `row` apart, = source (count, width)."""
+    target, source, spare = floats(target_at), floats(source_at), floats(spare_at)
+    for i in range(count):
+        for c in range(0, width, LANES):
+            store_part(target, i * row + c, size - c, load(source, i * width + c), spare)
+
+
+@separate
+def to_panels(panels_at: int, rows_at: int, count: int, width: int, scale: float) -> None:
+    """panels (count / LANES, width, LANES) = scale * rows (count, width), LANES rows at a time."""
+    panels, rows = floats(panels_at), floats(rows_at)
+    factor = np.float32(scale)
+    for first in range(0, count, LANES):
+        for half in range(0, LANES, 8):
+            for c in range(0, width, 8):
+                _transpose_eight(
+                    panels, first * width + c * LANES + half, LANES,
+                    rows, (first + half) * width + c, width, factor,
+                )  # fmt: skip
