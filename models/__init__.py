@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.base import SequentialRecommender
 
-_NOT_MODELS = {"base", "weights"}
+_NOT_MODELS = {"base", "mamba", "packed", "weights"}
 
 
 def names() -> list[str]:
-    """All models' names, sorted: the files of this folder that are neither `base` nor `weights`."""
+    """All models' names, sorted: the files of this folder but those that models are made with."""
     found = (m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg)
     return sorted(name for name in found if name not in _NOT_MODELS and not name.startswith("_"))
 

@@ -2,8 +2,8 @@
 
 Shape legend, used in the comments of all model files: B batch, L padded length, D hidden_size,
 V num_items + 1 (column 0 is padding), H heads, N d_state, E d_inner (or a feed-forward width), K
-top-k. `item_seq` (B, L) int64 holds ids 1..num_items with 0 as padding on the right; `lengths` (B,)
-the real lengths, at least 1.
+top-k, T rows of packed sequences (models/packed.py), M chosen ones of them. `item_seq` (B, L) int64
+holds ids 1..num_items with 0 as padding on the right; `lengths` (B,) the real lengths, at least 1.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.ops.linear_cross_entropy import linear_cross_entropy
+from models.packed import Chosen, Packed, pack
 
 Objective = Literal["last", "all", "cloze"]
 
@@ -43,15 +44,15 @@ class SequentialRecommender(nn.Module):
         config: the model's own frozen dataclass; None for its defaults.
         backend: kernel backend for models that have a choice, see models/ops/backend.py.
 
-    Subclasses give `encode`, `flops`, `state_bytes`, and where the architecture allows it
-    `init_state`, `step` and `prefill`.
+    Subclasses give `encode`, or `encode_rows` and compute no padding; `flops`, `state_bytes`, and
+    where the architecture allows it `init_state`, `step` and `prefill`.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     Config: ClassVar[type[Any]]
     objectives: ClassVar[tuple[Objective, ...]] = ("all", "last")
-    backends: ClassVar[tuple[str, ...]] = ("torch",)
+    backends: ClassVar[tuple[str, ...]] = ("torch", "numba")
     has_step: ClassVar[bool] = True
     reference: ClassVar[str]
 
@@ -72,16 +73,33 @@ class SequentialRecommender(nn.Module):
         self.item_embedding = nn.Embedding(rows, self.config.hidden_size, padding_idx=0)
         nn.init.normal_(self.item_embedding.weight, std=0.02)
 
+    @property
+    def layer_backend(self) -> str:
+        """Which kernels the layers around scans and attention ask for (models/ops/backend.py)."""
+        return "torch" if self.backend in ("reference", "torch") else "auto"
+
     # -- what a model does -------------------------------------------------------------------
 
     def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states (B, L, D); those at and beyond a row's length mean nothing."""
-        raise NotImplementedError  # each subclass has its own
+        sequences = pack(item_seq, lengths)
+        return sequences.unpack(self.encode_rows(sequences))
+
+    def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
+        """Hidden states (T, D) of packed sequences, or (M, D) at the chosen rows only.
+
+        The last layer need not compute what nobody asks for.
+        """
+        if type(self).encode is SequentialRecommender.encode:
+            raise NotImplementedError(f"{type(self).__name__} has neither encode nor encode_rows")
+        hidden = self.encode(sequences.item_seq, sequences.lengths).flatten(0, 1)  # (B * L, D)
+        rows = hidden if sequences.where is None else hidden.index_select(0, sequences.where)
+        return rows if chosen is None else chosen.of(rows)
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden state (B, D) from which the next item is predicted."""
-        hidden = self.encode(item_seq, lengths)  # (B, L, D)
-        return gather_last(hidden, lengths)
+        sequences = pack(item_seq, lengths)
+        return self.encode_rows(sequences, sequences.last())
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean softmax cross-entropy over the catalogue, padding's column included (as RecBole).
@@ -92,9 +110,14 @@ class SequentialRecommender(nn.Module):
             hidden = self.last_hidden(batch.item_seq, batch.lengths)  # (B, D)
             targets = batch.targets
         else:
-            wanted = batch.targets > 0  # (B, L)
-            hidden = self.encode(batch.item_seq, batch.lengths)[wanted]  # (M, D)
-            targets = batch.targets[wanted]  # (M,)
+            sequences = pack(batch.item_seq, batch.lengths)
+            chosen = sequences.choose(batch.targets > 0)
+            hidden = self.encode_rows(sequences, chosen)  # (M, D)
+            targets = sequences.pack(batch.targets)  # (num_real,)
+            if chosen is None:
+                hidden = hidden[: sequences.num_real]
+            else:
+                targets = targets.index_select(0, chosen.index)  # (M,)
         return linear_cross_entropy(
             self.output_hidden(hidden),
             self.output_weight(),

@@ -18,14 +18,20 @@ What differs here, and why:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.base import Objective, SequentialRecommender, gather_last, init_normal
-from models.ops.attention import attention
+from models.base import Objective, SequentialRecommender, init_normal
+from models.ops.add_norm import add_norm
+from models.ops.attention import attention_packed, attention_select
+from models.ops.dropout import dropout
+from models.ops.embedding import embed
+from models.ops.feed_forward import feed_forward
+from models.ops.linear import linear
+from models.packed import Chosen, Packed, pack
 
 
 @dataclass(frozen=True)
@@ -65,30 +71,43 @@ class BERT4Rec(SequentialRecommender):
         self.mask_item = num_items + 1
         self.position_embedding = nn.Embedding(max_len, cfg.hidden_size)
         self.norm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
-        self.dropout = nn.Dropout(cfg.dropout)
         self.layers = nn.ModuleList(_Layer(cfg) for _ in range(cfg.num_layers))
         self.head = nn.Linear(cfg.hidden_size, cfg.hidden_size)
         self.head_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
         self.item_bias = nn.Parameter(torch.zeros(num_items + 1))
         init_normal(self)
 
-    def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        length = item_seq.shape[1]
+    def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
+        length = sequences.item_seq.shape[1]
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
-        positions = torch.arange(length, device=item_seq.device)
-        hidden = self.item_embedding(item_seq) + self.position_embedding(positions)  # (B, L, D)
-        hidden = self.dropout(self.norm(hidden))
-        for layer in self.layers:
-            hidden = layer(hidden, lengths)
+        embedded = embed(
+            sequences.ids, self.item_embedding.weight,
+            positions=sequences.positions, places=self.position_embedding.weight,
+            backend=self.layer_backend,
+        )  # fmt: skip
+        _, hidden = add_norm(
+            embedded,
+            None,
+            self.norm.weight,
+            self.norm.bias,
+            eps=self.norm.eps,
+            backend=self.layer_backend,
+        )
+        hidden = dropout(
+            hidden, self.config.dropout if self.training else 0.0, backend=self.layer_backend
+        )
+        for layer in self._layers:
+            final = chosen if layer is self._layers[-1] else None
+            hidden = layer(hidden, sequences, final, self.layer_backend)
         return hidden
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if
         needed.
         """
-        item_seq, lengths = self.append_mask(item_seq, lengths)
-        return gather_last(self.encode(item_seq, lengths), lengths)
+        sequences = pack(*self.append_mask(item_seq, lengths))
+        return self.encode_rows(sequences, sequences.last())
 
     def append_mask(self, item_seq: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Histories with the mask token behind their last event, at most max_len long."""
@@ -101,6 +120,10 @@ class BERT4Rec(SequentialRecommender):
         # scatter, not scatter_: the caller's batch stays as it was.
         masked = padded.scatter(1, lengths[:, None], self.mask_item)
         return masked, lengths + 1
+
+    @property
+    def _layers(self) -> list[_Layer]:
+        return cast("list[_Layer]", self.layers)
 
     def output_hidden(self, hidden: Tensor) -> Tensor:
         transformed: Tensor = self.head_norm(F.gelu(self.head(hidden)))
@@ -131,18 +154,40 @@ class _Layer(nn.Module):
         self.ffn_in = nn.Linear(cfg.hidden_size, cfg.inner_size)
         self.ffn_out = nn.Linear(cfg.inner_size, cfg.hidden_size)
         self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
-        self.dropout = nn.Dropout(cfg.dropout)
 
-    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        batch, length, _ = hidden.shape
-        qkv = self.qkv(hidden).view(batch, length, 3, self.cfg.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, head) each
-        drop = self.cfg.attn_dropout if self.training else 0.0
-        mixed = attention(query, key, value, key_lengths=lengths, dropout=drop)
-        merged = self.out(mixed.transpose(1, 2).flatten(2))  # (B, L, D)
-        hidden = self.attn_norm(hidden + self.dropout(merged))
-        inner = self.ffn_out(F.gelu(self.ffn_in(hidden)))
-        finished: Tensor = self.ffn_norm(hidden + self.dropout(inner))
+    def forward(
+        self, hidden: Tensor, sequences: Packed, chosen: Chosen | None, backend: str
+    ) -> Tensor:
+        """(T, D) -> (T, D), or (M, D) at the chosen rows."""
+        cfg, weight, bias = self.cfg, self.qkv.weight, self.qkv.bias
+        drop, attn_drop = (cfg.dropout, cfg.attn_dropout) if self.training else (0.0, 0.0)
+        if chosen is None:
+            mixed = attention_packed(
+                linear(hidden, weight, bias, backend=backend), sequences.offsets,
+                num_heads=cfg.num_heads, causal=False, dropout=attn_drop, backend=backend,
+            )  # fmt: skip
+        else:
+            width = cfg.hidden_size
+            key_value = linear(hidden, weight[width:], bias[width:], backend=backend)  # (T, 2 D)
+            hidden = chosen.of(hidden)  # (M, D)
+            query = linear(hidden, weight[:width], bias[:width], backend=backend)
+            mixed = attention_select(
+                query, key_value, chosen.offsets, sequences.offsets,
+                num_heads=cfg.num_heads, dropout=attn_drop, backend=backend,
+            )  # fmt: skip
+        mixed = linear(mixed, self.out.weight, self.out.bias, backend=backend)
+        _, hidden = add_norm(
+            mixed, hidden, self.attn_norm.weight, self.attn_norm.bias, eps=self.attn_norm.eps,
+            dropout=drop, backend=backend,
+        )  # fmt: skip
+        inner = feed_forward(
+            hidden, self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
+            activation="gelu", backend=backend,
+        )  # fmt: skip
+        _, finished = add_norm(
+            inner, hidden, self.ffn_norm.weight, self.ffn_norm.bias, eps=self.ffn_norm.eps,
+            dropout=drop, backend=backend,
+        )  # fmt: skip
         return finished
 
 

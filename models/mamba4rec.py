@@ -1,11 +1,7 @@
 """Mamba4Rec: a selective state space model over item embeddings (Liu et al., arXiv 2403.03900).
 
-Official code: github.com/chengkai-liu/Mamba4Rec; the block is Mamba's (Gu and Dao, arXiv
-2312.00752, github.com/state-spaces/mamba). Parameter names are those of both, so that official
-weights load.
-
-Glossary of the block: D d_model (our hidden_size), E d_inner = expand * D, N d_state, K d_conv,
-R dt_rank; delta the step size, A the decay, B and C what enters and leaves the state, z the gate.
+Official code: github.com/chengkai-liu/Mamba4Rec; the block is Mamba's
+(models/mamba.py). Parameter names are those of both, so that official weights load.
 
 As in the official code: no position embedding; dropout before the first LayerNorm, eps 1e-12; with
 one layer there is no residual around Mamba; padding on the right; and its final `apply(init)` also
@@ -21,15 +17,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.base import SequentialRecommender, equal_length, init_normal
-from models.ops.causal_conv1d import causal_conv1d, causal_conv1d_step
-from models.ops.selective_scan import selective_scan, selective_scan_step
+from models.mamba import Mamba, MambaState
+from models.ops.add_norm import add_norm
+from models.ops.embedding import embed
+from models.ops.feed_forward import feed_forward
+from models.packed import Chosen, Packed, pack
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Mamba4RecConfig:
             raise ValueError(f"init={self.init!r}: allowed are official, mamba")
 
 
-State = list[tuple[Tensor, Tensor]]  # a layer: last inputs of the convolution, state of the scan
+State = list[MambaState]  # one a layer
 
 
 class Mamba4Rec(SequentialRecommender):
@@ -80,10 +77,11 @@ class Mamba4Rec(SequentialRecommender):
     def _layers(self) -> list[_MambaLayer]:
         return cast("list[_MambaLayer]", self.mamba_layers)
 
-    def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        hidden = self.LayerNorm(self.dropout(self.item_embedding(item_seq)))  # (B, L, D)
+    def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
+        hidden = self._embed_rows(sequences)  # (T, D)
         for layer in self._layers:
-            hidden = layer(hidden, lengths)
+            final = chosen if layer is self._layers[-1] else None
+            hidden, _ = layer(hidden, sequences, final)
         return hidden
 
     def init_state(self, batch_size: int) -> State:
@@ -98,13 +96,28 @@ class Mamba4Rec(SequentialRecommender):
         return hidden, after
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> State:
-        item_seq = item_seq[:, : equal_length(lengths)]
-        hidden = self.LayerNorm(self.dropout(self.item_embedding(item_seq)))
+        sequences = pack(item_seq[:, : equal_length(lengths)], lengths)
+        hidden = self._embed_rows(sequences)
         state: State = []
         for layer in self._layers:
-            hidden, after = layer.prefill(hidden, lengths)
+            hidden, after = layer(hidden, sequences, None, keep_state=True)
+            assert after is not None, "it was asked for"
             state.append(after)
         return state
+
+    def _embed_rows(self, sequences: Packed) -> Tensor:
+        embedded = embed(sequences.ids, self.item_embedding.weight, backend=self.layer_backend)
+        norm, drop = self.LayerNorm, self.config.dropout if self.training else 0.0
+        _, normed = add_norm(
+            embedded,
+            None,
+            norm.weight,
+            norm.bias,
+            eps=norm.eps,
+            dropout=drop,
+            backend=self.layer_backend,
+        )
+        return normed
 
     def state_tensors(self, state: State) -> list[Tensor]:
         return [part for layer in state for part in layer]
@@ -130,150 +143,57 @@ class _MambaLayer(nn.Module):
     def __init__(self, cfg: Mamba4RecConfig, backend: str) -> None:
         super().__init__()
         self.stacked = cfg.num_layers > 1
-        self.mamba = Mamba(cfg, backend)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.drop = cfg.dropout
+        self.mamba = Mamba(cfg.hidden_size, cfg.d_state, cfg.d_conv, cfg.expand, backend=backend)
         self.LayerNorm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
         self.ffn = _FeedForward(cfg)
 
-    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        return self._finish(hidden, self.mamba(hidden, lengths))
+    def forward(
+        self,
+        hidden: Tensor,
+        sequences: Packed,
+        chosen: Chosen | None,
+        *,
+        keep_state: bool = False,
+    ) -> tuple[Tensor, MambaState | None]:
+        """(T, D) -> (T, D), or (M, D) at the chosen rows; and the state after each sequence."""
+        mixed, state = self.mamba(hidden, sequences, chosen, keep_state=keep_state)
+        return self._finish(hidden if chosen is None else chosen.of(hidden), mixed), state
 
-    def step(
-        self, hidden: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def step(self, hidden: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         mixed, state = self.mamba.step(hidden, state)
         return self._finish(hidden, mixed), state
 
-    def prefill(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        mixed, state = self.mamba.prefill(hidden, lengths)
-        return self._finish(hidden, mixed), state
-
     def _finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
-        mixed = self.dropout(mixed)
-        normed = self.LayerNorm(mixed + hidden if self.stacked else mixed)
-        finished: Tensor = self.ffn(normed)
+        norm, drop, dense = (
+            self.LayerNorm,
+            self.drop if self.training else 0.0,
+            self.mamba.layer_backend,
+        )
+        _, normed = add_norm(
+            mixed, hidden if self.stacked else None, norm.weight, norm.bias, eps=norm.eps,
+            dropout=drop, backend=dense,
+        )  # fmt: skip
+        ffn = self.ffn
+        inner = feed_forward(
+            normed, ffn.w_1.weight, ffn.w_1.bias, ffn.w_2.weight, ffn.w_2.bias,
+            activation="gelu", dropout=drop, backend=dense,
+        )  # fmt: skip
+        norm = ffn.LayerNorm
+        _, finished = add_norm(
+            inner, normed, norm.weight, norm.bias, eps=norm.eps, dropout=drop, backend=dense
+        )
         return finished
 
 
 class _FeedForward(nn.Module):
+    """The parameters of the feed-forward network, under the official names."""
+
     def __init__(self, cfg: Mamba4RecConfig) -> None:
         super().__init__()
         self.w_1 = nn.Linear(cfg.hidden_size, 4 * cfg.hidden_size)
         self.w_2 = nn.Linear(4 * cfg.hidden_size, cfg.hidden_size)
-        self.dropout = nn.Dropout(cfg.dropout)
         self.LayerNorm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        inner = self.dropout(F.gelu(self.w_1(hidden)))  # (B, L, 4 D)
-        finished: Tensor = self.LayerNorm(self.dropout(self.w_2(inner)) + hidden)
-        return finished
-
-
-class Mamba(nn.Module):
-    """The Mamba-1 block with mamba_ssm's parameter names; forward, step and prefill share its
-    weights.
-    """
-
-    def __init__(self, cfg: Mamba4RecConfig, backend: str) -> None:
-        super().__init__()
-        self.backend = backend
-        self.d_inner = cfg.expand * cfg.hidden_size
-        self.d_state, self.d_conv = cfg.d_state, cfg.d_conv
-        self.dt_rank = math.ceil(cfg.hidden_size / 16)
-        self.in_proj = nn.Linear(cfg.hidden_size, 2 * self.d_inner, bias=False)
-        self.conv1d = nn.Conv1d(
-            self.d_inner, self.d_inner, cfg.d_conv, groups=self.d_inner, padding=cfg.d_conv - 1
-        )
-        self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * cfg.d_state, bias=False)
-        self.dt_proj = nn.Linear(self.dt_rank, self.d_inner)
-        decay = torch.arange(1, cfg.d_state + 1, dtype=torch.float32)
-        self.A_log = nn.Parameter(decay.log().repeat(self.d_inner, 1))  # (E, N), real S4D
-        self.D = nn.Parameter(torch.ones(self.d_inner))
-        self.out_proj = nn.Linear(self.d_inner, cfg.hidden_size, bias=False)
-        self._init_step_size()
-
-    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, L, E) each
-        y = self._scan(x, z, lengths)
-        out: Tensor = self.out_proj(y)
-        return out
-
-    def prefill(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The full pass (B, L, D) and the state after it; all rows as long as the tensor."""
-        x, z = self.in_proj(hidden).chunk(2, dim=-1)
-        y, scan_state = self._scan_with_state(x, z, lengths)
-        keep = self.d_conv - 1
-        window = F.pad(x, (0, 0, keep, 0))[:, -keep:]  # (B, K - 1, E)
-        return self.out_proj(y), (window, scan_state)
-
-    def init_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        new = self.D.new_zeros
-        return (
-            new(batch_size, self.d_conv - 1, self.d_inner),
-            new(batch_size, self.d_inner, self.d_state),
-        )
-
-    def step(
-        self, hidden: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        window, scan_state = state
-        x, z = self.in_proj(hidden).chunk(2, dim=-1)  # (B, E)
-        x, window = causal_conv1d_step(window, x, self.conv1d.weight[:, 0], self._conv_bias)
-        delta, B, C = self._project(x)
-        y, scan_state = selective_scan_step(
-            scan_state,
-            x,
-            delta,
-            self._decay(),
-            B,
-            C,
-            self.D.float(),
-            z,
-            delta_bias=self.dt_proj.bias.float(),
-        )
-        return self.out_proj(y), (window, scan_state)
-
-    def _scan(self, x: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
-        return cast("Tensor", selective_scan(*self._arguments(x, z), **self._how(lengths)))
-
-    def _scan_with_state(self, x: Tensor, z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        both = selective_scan(*self._arguments(x, z), **self._how(lengths), return_last_state=True)
-        return cast("tuple[Tensor, Tensor]", both)
-
-    def _arguments(self, x: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-        """u, delta, A, B, C, D and z of the scan, from the two halves of in_proj (B, L, E)."""
-        u = causal_conv1d(x, self.conv1d.weight[:, 0], self._conv_bias, backend=self.backend)
-        delta, B, C = self._project(u)
-        return u, delta, self._decay(), B, C, self.D.float(), z
-
-    def _how(self, lengths: Tensor) -> dict[str, Any]:
-        bias = self.dt_proj.bias.float()
-        return {"delta_bias": bias, "lengths": lengths, "backend": self.backend}
-
-    def _decay(self) -> Tensor:
-        """A (E, N), negative; in float32 whatever the autocast dtype, or the decays overflow."""
-        return -torch.exp(self.A_log.float())
-
-    @property
-    def _conv_bias(self) -> Tensor:
-        assert self.conv1d.bias is not None, "made with a bias"
-        return self.conv1d.bias
-
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Step size before its bias and softplus (…, E), and B and C (…, N)."""
-        low_rank, B, C = self.x_proj(x).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        # The bias of dt_proj is added inside the scan, before the softplus.
-        return F.linear(low_rank, self.dt_proj.weight), B, C
-
-    def _init_step_size(self, smallest: float = 0.001, largest: float = 0.1) -> None:
-        """Mamba's own start: steps log-uniform in [smallest, largest], through the inverse
-        softplus.
-        """
-        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        low, high = math.log(smallest), math.log(largest)
-        steps = torch.exp(torch.rand(self.d_inner) * (high - low) + low)
-        with torch.no_grad():
-            self.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
 
 
 MODEL = Mamba4Rec

@@ -28,7 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from models.base import NotSupported, SequentialRecommender, equal_length, init_normal
-from models.ops.attention import attention
+from models.ops.add_norm import add_norm
+from models.ops.attention import attention, attention_packed, attention_select
+from models.ops.embedding import embed
+from models.ops.feed_forward import feed_forward
+from models.ops.linear import linear
+from models.packed import Chosen, Packed, pack
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,14 @@ class SASRec(SequentialRecommender):
     def _layers(self) -> list[_Layer]:
         return cast("list[_Layer]", self.layers)
 
-    def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        hidden = self._embed(item_seq, start=0)  # (B, L, D)
-        for layer in self.layers:
-            hidden = layer(hidden)
-        return self.norm(hidden)
+    def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
+        hidden, normed = self._embed_rows(sequences)  # (T, D) each
+        # Causal: only the last event of a sequence sees all of it, as a chosen row must.
+        early = chosen if chosen is not None and chosen.last else None
+        for layer, norm in zip(self._layers, self._norms_after, strict=True):
+            final = early if layer is self._layers[-1] else None
+            hidden, normed = layer.rows(hidden, normed, sequences, final, norm, self.layer_backend)
+        return chosen.of(normed) if chosen is not None and early is None else normed
 
     def init_state(self, batch_size: int) -> SASRecState:
         cfg, table = self.config, self.item_embedding.weight
@@ -111,14 +119,21 @@ class SASRec(SequentialRecommender):
         return self.norm(hidden)[:, 0], SASRecState(state.keys, state.values, at + 1)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> SASRecState:
-        length = equal_length(lengths)
+        length, cfg = equal_length(lengths), self.config
+        sequences = pack(item_seq[:, :length], lengths)
         state = self.init_state(item_seq.shape[0])
-        hidden = self._embed(item_seq[:, :length], start=0)
-        for index, layer in enumerate(self._layers):
-            key, value = layer.keys_values(hidden)  # (B, H, L, head)
+        hidden, normed = self._embed_rows(sequences)
+        for index, (layer, norm) in enumerate(zip(self._layers, self._norms_after, strict=True)):
+            qkv = linear(
+                normed, layer.qkv.weight, layer.qkv.bias, backend=self.layer_backend
+            )  # (T, 3 D)
+            split = sequences.unpack(qkv).view(*item_seq.shape[:1], length, 3, cfg.num_heads, -1)
+            _, key, value = split.permute(2, 0, 3, 1, 4)  # (B, H, L, head) each
             state.keys[index, :, :, :length] = key
             state.values[index, :, :, :length] = value
-            hidden = layer(hidden)
+            hidden, normed = layer.finish(
+                hidden, layer.mix(qkv, sequences, self.layer_backend), norm, self.layer_backend
+            )
         return SASRecState(state.keys, state.values, length)
 
     def state_tensors(self, state: SASRecState) -> list[Tensor]:
@@ -132,6 +147,27 @@ class SASRec(SequentialRecommender):
         projections = 8 * cfg.hidden_size**2 + 4 * cfg.hidden_size * cfg.inner_size
         scores = 4 * seq_len * cfg.hidden_size  # the fused kernels skip about half of it
         return batch_size * seq_len * cfg.num_layers * (projections + scores)
+
+    @property
+    def _norms_after(self) -> list[nn.LayerNorm]:
+        """The norm behind each layer: the next one's, behind the last the model's own."""
+        return [*(layer.attn_norm for layer in self._layers[1:]), self.norm]
+
+    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
+        """Embedded events (T, D), and the same normed for the first layer."""
+        length = sequences.item_seq.shape[1]
+        if length > self.max_len:
+            raise ValueError(f"length {length} is over max_len={self.max_len}")
+        embedded = embed(
+            sequences.ids, self.item_embedding.weight,
+            positions=sequences.positions, places=self.position_embedding.weight,
+            factor=math.sqrt(self.config.hidden_size), backend=self.layer_backend,
+        )  # fmt: skip
+        first, drop = self._layers[0].attn_norm, self.config.dropout if self.training else 0.0
+        return add_norm(
+            embedded, None, first.weight, first.bias, eps=first.eps, dropout=drop,
+            backend=self.layer_backend,
+        )  # fmt: skip
 
     def _embed(self, item_seq: Tensor, *, start: int) -> Tensor:
         if start + item_seq.shape[1] > self.max_len:
@@ -156,11 +192,60 @@ class _Layer(nn.Module):
         self.ffn_out = nn.Linear(cfg.inner_size, cfg.hidden_size)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        query, key, value = self._heads(hidden)
-        drop = self.cfg.attn_dropout if self.training else 0.0
-        mixed = attention(query, key, value, causal=True, dropout=drop)  # (B, H, L, head)
-        return self._finish(hidden, mixed)
+    def rows(
+        self,
+        hidden: Tensor,
+        normed: Tensor,
+        sequences: Packed,
+        chosen: Chosen | None,
+        norm: nn.LayerNorm,
+        backend: str,
+    ) -> tuple[Tensor, Tensor]:
+        """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`.
+
+        With `chosen`, which must be last rows, both come back at these only.
+        """
+        weight, bias = self.qkv.weight, self.qkv.bias
+        if chosen is None:
+            mixed = self.mix(linear(normed, weight, bias, backend=backend), sequences, backend)
+            return self.finish(hidden, mixed, norm, backend)
+        width = self.cfg.hidden_size
+        query = linear(chosen.of(normed), weight[:width], bias[:width], backend=backend)  # (M, D)
+        key_value = linear(normed, weight[width:], bias[width:], backend=backend)  # (T, 2 D)
+        mixed = attention_select(
+            query, key_value, chosen.offsets, sequences.offsets, num_heads=self.cfg.num_heads,
+            dropout=self._attn_dropout, backend=backend,
+        )  # fmt: skip
+        return self.finish(chosen.of(hidden), mixed, norm, backend)
+
+    def mix(self, qkv: Tensor, sequences: Packed, backend: str) -> Tensor:
+        """(T, 3 D) -> (T, D)."""
+        return attention_packed(
+            qkv, sequences.offsets, num_heads=self.cfg.num_heads, causal=True,
+            dropout=self._attn_dropout, backend=backend,
+        )  # fmt: skip
+
+    def finish(
+        self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str
+    ) -> tuple[Tensor, Tensor]:
+        """What follows attention: output layer and feed-forward network, each with its residual."""
+        drop = self.cfg.dropout if self.training else 0.0
+        mixed = linear(mixed, self.out.weight, self.out.bias, backend=backend)
+        hidden, normed = add_norm(
+            mixed, hidden, self.ffn_norm.weight, self.ffn_norm.bias, eps=self.ffn_norm.eps,
+            dropout=drop, backend=backend,
+        )  # fmt: skip
+        inner = feed_forward(
+            normed, self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
+            activation="relu", dropout=drop, backend=backend,
+        )  # fmt: skip
+        return add_norm(
+            inner, hidden, norm.weight, norm.bias, eps=norm.eps, dropout=drop, backend=backend
+        )
+
+    @property
+    def _attn_dropout(self) -> float:
+        return self.cfg.attn_dropout if self.training else 0.0
 
     def step(self, hidden: Tensor, keys: Tensor, values: Tensor, at: int) -> Tensor:
         """One position (B, 1, D) against the cache (B, H, max_len, head), whose slot `at` is
@@ -170,10 +255,6 @@ class _Layer(nn.Module):
         keys[:, :, at], values[:, :, at] = key[:, :, 0], value[:, :, 0]
         mixed = attention(query, keys[:, :, : at + 1], values[:, :, : at + 1])
         return self._finish(hidden, mixed)
-
-    def keys_values(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        _, key, value = self._heads(hidden)
-        return key, value
 
     def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, length, _ = hidden.shape

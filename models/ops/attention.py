@@ -23,7 +23,13 @@ BACKENDS = ("auto", "reference", "torch", "numba")
 
 
 def attention_packed(
-    qkv: Tensor, offsets: Tensor, *, num_heads: int, causal: bool, backend: str = "auto"
+    qkv: Tensor,
+    offsets: Tensor,
+    *,
+    num_heads: int,
+    causal: bool,
+    dropout: float = 0.0,
+    backend: str = "auto",
 ) -> Tensor:
     """Scaled dot-product attention of each sequence with itself, (T, 3 D) -> (T, D).
 
@@ -31,6 +37,7 @@ def attention_packed(
         qkv: query, key and value side by side, as one linear layer makes them; heads contiguous.
         offsets: (B + 1,) int64 on the CPU; sequence b has rows offsets[b]:offsets[b + 1]. Rows
             from offsets[-1] on belong to none: their output and their gradient are 0.
+        dropout: on the attention weights, by PyTorch's unfused kernel on a CPU.
         backend: `auto` is `numba` for float32 on a CPU and `torch` otherwise.
 
     Raises:
@@ -39,13 +46,13 @@ def attention_packed(
     """
     width = qkv.shape[1] // 3
     _check(qkv, (offsets,), width if 3 * width == qkv.shape[1] else 0, num_heads)
-    name = resolve_attention(backend, qkv.device, qkv.dtype)
+    name = resolve_attention(backend if dropout == 0 else "torch", qkv.device, qkv.dtype)
     if name == "numba":
         from models.ops.attention_numba import attention_packed_numba
 
         return attention_packed_numba(qkv, offsets, num_heads, causal)
     query, key_value = qkv.split((width, 2 * width), dim=1)
-    return _padded(query, key_value, offsets, offsets, num_heads, causal, name)
+    return _padded(query, key_value, offsets, offsets, num_heads, causal, name, dropout)
 
 
 def attention_select(
@@ -55,6 +62,7 @@ def attention_select(
     offsets: Tensor,
     *,
     num_heads: int,
+    dropout: float = 0.0,
     backend: str = "auto",
 ) -> Tensor:
     """Attention of some positions only, each to all of its sequence: (M, D), (T, 2 D) -> (M, D).
@@ -71,12 +79,12 @@ def attention_select(
     """
     width = query.shape[1] if 2 * query.shape[1] == key_value.shape[1] else 0
     _check(query, (query_offsets, offsets), width, num_heads)
-    name = resolve_attention(backend, query.device, query.dtype)
+    name = resolve_attention(backend if dropout == 0 else "torch", query.device, query.dtype)
     if name == "numba":
         from models.ops.attention_numba import attention_select_numba
 
         return attention_select_numba(query, key_value, query_offsets, offsets, num_heads)
-    return _padded(query, key_value, query_offsets, offsets, num_heads, False, name)
+    return _padded(query, key_value, query_offsets, offsets, num_heads, False, name, dropout)
 
 
 def resolve_attention(backend: str, device: str | torch.device, dtype: torch.dtype) -> str:
@@ -162,6 +170,7 @@ def _padded(
     num_heads: int,
     causal: bool,
     name: str,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Both packed functions by way of (B, H, L, head) tensors."""
     device = query.device
@@ -170,8 +179,10 @@ def _padded(
     k, v = _pad(key_value, offsets, _places(offsets, device), 2, num_heads)
     # At least one key is seen, of zeros where there is none: softmax over nothing is NaN.
     lengths = None if causal else offsets.diff().clamp(min=1).to(device)
-    function = attention_reference if name == "reference" else attention
-    mixed = function(q, k, v, causal=causal, key_lengths=lengths)  # (B, H, L, head)
+    if name == "reference":
+        mixed = attention_reference(q, k, v, causal=causal, key_lengths=lengths)
+    else:
+        mixed = attention(q, k, v, causal=causal, key_lengths=lengths, dropout=dropout)
     rows = mixed.transpose(1, 2).flatten(2)[places]  # (real rows, D)
     return F.pad(rows, (0, 0, 0, query.shape[0] - rows.shape[0]))
 

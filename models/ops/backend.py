@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 BACKENDS = ("auto", "reference", "numba", "cuda")
+DENSE_BACKENDS = ("auto", "reference", "torch", "numba")
 _PACKAGES = {
     "reference": ("torch",),
     "numba": ("torch", "numba", "llvmlite"),
@@ -57,6 +58,35 @@ def resolve(backend: str, device: str | torch.device) -> str:
     else:
         _require_numba()
     return fast
+
+
+def resolve_dense(backend: str, tensor: torch.Tensor) -> str:
+    """Which kernels the layers around the scans run on for this tensor: torch or numba.
+
+    `auto` is `numba` for float32 on a CPU outside of autocast and `torch` otherwise; `reference`
+    means `torch`, whose operations are plain already.
+
+    Raises:
+        ValueError: the name is none of `DENSE_BACKENDS`.
+        BackendUnavailable: `numba` for tensors that are not float32 on a CPU.
+    """
+    if backend not in DENSE_BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(DENSE_BACKENDS)}")
+    if backend in ("reference", "torch"):
+        return "torch"
+    fits = (
+        tensor.dtype == torch.float32
+        and tensor.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+    )
+    if fits:
+        _require_numba()
+        return "numba"
+    if backend == "numba":
+        raise BackendUnavailable(
+            f"backend 'numba' is float32 on cpu, not {tensor.dtype} on {tensor.device}"
+        )
+    return "torch"
 
 
 def versions(backend: str) -> dict[str, str]:

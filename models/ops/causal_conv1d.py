@@ -13,12 +13,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.ops.backend import cuda_kernels, resolve
+from models.ops.rows import pad_rows, unpad_rows
 
 
-def causal_conv1d(x: Tensor, weight: Tensor, bias: Tensor, *, backend: str = "auto") -> Tensor:
+def causal_conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    offsets: Tensor | None = None,
+    backend: str = "auto",
+) -> Tensor:
     """Filter x (B, L, D) with weight (D, K) and bias (D,), then SiLU; (B, L, D), differentiable.
 
     Output t depends on inputs up to t only, so padding on the right never reaches real steps.
+
+    Args:
+        offsets: (B + 1,) int64 on the CPU: x is (T, D), the sequences one after another without
+            padding (models/packed.py); the output is 0 in rows from offsets[-1] on.
 
     Raises:
         ValueError: unknown backend, or shapes that do not belong together.
@@ -26,22 +38,38 @@ def causal_conv1d(x: Tensor, weight: Tensor, bias: Tensor, *, backend: str = "au
     """
     name = resolve(backend, x.device)
     channels = x.shape[-1]
-    if x.dim() != 3 or weight.shape[:-1] != (channels,) or bias.shape != (channels,):
+    if (
+        x.dim() != (3 if offsets is None else 2)
+        or weight.shape[:-1] != (channels,)
+        or bias.shape != (channels,)
+    ):
         raise ValueError(
             f"shapes x {tuple(x.shape)}, weight {tuple(weight.shape)}, bias {tuple(bias.shape)}; "
-            "needed: (B, L, D), (D, K), (D,)"
+            "needed: (B, L, D), or (T, D) with offsets, (D, K), (D,)"
         )
     if not x.device == weight.device == bias.device:
         raise ValueError(f"x, weight, bias on {x.device}, {weight.device}, {bias.device}")
+    if name == "numba":
+        return _on_cpu(x, weight, bias, offsets)
+    if offsets is not None:
+        padded = causal_conv1d(pad_rows(x, offsets), weight, bias, backend=name)
+        return unpad_rows(padded, offsets, x.shape[0])
     if name == "reference":
         return causal_conv1d_reference(x, weight, bias)
-    if name == "numba":
-        # Imported here so that a process which never convolves does not load LLVM.
-        from models.ops.causal_conv1d_numba import causal_conv1d_numba
-
-        return causal_conv1d_numba(x, weight, bias)
     y: Tensor = cuda_kernels().causal_conv1d_fn(x.mT, weight, bias, activation="silu")
     return y.mT
+
+
+def _on_cpu(x: Tensor, weight: Tensor, bias: Tensor, offsets: Tensor | None) -> Tensor:
+    # Imported here so that a process which never convolves does not load LLVM.
+    from models.ops.causal_conv1d_numba import causal_conv1d_numba
+
+    if offsets is not None:
+        rows = torch.stack((offsets[:-1], offsets.diff()), dim=1)  # (B, 2)
+        return causal_conv1d_numba(x, weight, bias, rows)
+    batch, length, _ = x.shape
+    rows = torch.stack((torch.arange(batch) * length, torch.full((batch,), length)), dim=1)
+    return causal_conv1d_numba(x.flatten(0, 1), weight, bias, rows).view(x.shape)
 
 
 def causal_conv1d_reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

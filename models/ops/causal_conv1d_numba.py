@@ -21,33 +21,44 @@ from models.ops.threads import run_tasks
 _MAX_CHUNKS = 16
 
 
-def causal_conv1d_numba(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """silu(filter(x)), (B, L, D), in x's dtype."""
+def causal_conv1d_numba(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+    """silu(filter(x)), (T, D), in x's dtype; rows (B, 2) int64: first row and length of each
+    sequence. Rows of no sequence give 0.
+    """
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias)):
-        y: Tensor = _Convolution.apply(x, weight, bias)
+        y: Tensor = _Convolution.apply(x, weight, bias, rows)
         return y
-    return _run_forward(x, weight, bias)
+    return _run_forward(x, weight, bias, rows)
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight, bias)
-        return _run_forward(x, weight, bias)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight, bias, rows)
+        return _run_forward(x, weight, bias, rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        inputs: tuple[Tensor, Tensor, Tensor] = ctx.saved_tensors
-        gradients = _run_backward(*inputs, dy)
-        return tuple(
+        x, weight, bias, rows = ctx.saved_tensors
+        gradients = _run_backward(x, weight, bias, rows, dy)
+        cast = [
             g.to(t.dtype) if need else None
-            for g, t, need in zip(gradients, inputs, ctx.needs_input_grad, strict=True)
-        )
+            for g, t, need in zip(
+                gradients, (x, weight, bias), ctx.needs_input_grad[:3], strict=True
+            )
+        ]
+        return (*cast, None)
 
 
 def _dense(tensor: Tensor) -> Tensor:
     return tensor.detach().to(torch.float32).contiguous()
+
+
+def _rowwise(tensor: Tensor) -> Tensor:
+    """float32 with contiguous rows, which may lie apart."""
+    tensor = tensor.detach().to(torch.float32)
+    return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 
 def _in_lanes(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,35 +67,44 @@ def _in_lanes(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(_dense(weight.mT), room), F.pad(_dense(bias), room)
 
 
-def _bounds(x: Tensor, chunks: int, chunk: int) -> tuple[int, int]:
-    return x.shape[0] * chunk // chunks, x.shape[0] * (chunk + 1) // chunks
+def _chunks(rows: Tensor) -> list[tuple[int, int]]:
+    batch = rows.shape[0]
+    count = min(batch, _MAX_CHUNKS)
+    return [(batch * i // count, batch * (i + 1) // count) for i in range(count)]
 
 
-def _run_forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    dense, taps, shift = _dense(x), *_in_lanes(weight, bias)
-    y = torch.empty(x.shape)
-    chunks = min(x.shape[0], _MAX_CHUNKS)
-    head = (*(t.data_ptr() for t in (dense, taps, shift, y)), *x.shape[1:], weight.shape[1])
-    rows = [(*head, *_bounds(x, chunks, chunk)) for chunk in range(chunks)]
-    run_tasks(forward_task, rows, LANES)
+def _output(rows: Tensor, x: Tensor) -> Tensor:
+    """Room for what the kernel writes: zeros where some rows belong to no sequence."""
+    covered = int(rows[:, 1].sum()) == x.shape[0]
+    return torch.empty(x.shape) if covered else torch.zeros(x.shape)
+
+
+def _run_forward(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+    rowwise, taps, shift = _rowwise(x), *_in_lanes(weight, bias)
+    y = _output(rows, x)
+    head = (
+        *(t.data_ptr() for t in (rowwise, taps, shift, rows, y)),
+        rowwise.stride(0), x.shape[1], weight.shape[1],
+    )  # fmt: skip
+    run_tasks(forward_task, [(*head, *chunk) for chunk in _chunks(rows)], LANES)
     return y.to(x.dtype)
 
 
 def _run_backward(
-    x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor
+    x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor, dy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dense, taps, shift = _dense(x), *_in_lanes(weight, bias)
-    slope = _dense(dy)
-    chunks = min(x.shape[0], _MAX_CHUNKS)
-    width = math.ceil(x.shape[2] / LANES) * LANES
-    dx = torch.empty(x.shape)  # (B, L, D)
-    dweight, dbias = torch.empty(chunks, weight.shape[1], width), torch.empty(chunks, width)
-    head = [t.data_ptr() for t in (dense, taps, shift, slope, dx)]
-    rows = []
-    for chunk in range(chunks):
-        sums = (dweight[chunk].data_ptr(), dbias[chunk].data_ptr())
-        sizes = (*x.shape[1:], weight.shape[1])
-        rows.append((*head, *sums, *sizes, *_bounds(x, chunks, chunk)))
-    run_tasks(backward_task, rows, LANES)
-    channels = slice(x.shape[2])
+    rowwise, taps, shift = _rowwise(x), *_in_lanes(weight, bias)
+    slope, dx = _dense(dy), _output(rows, x)  # (T, D)
+    chunks = _chunks(rows)
+    width = math.ceil(x.shape[1] / LANES) * LANES
+    dweight = torch.empty(len(chunks), weight.shape[1], width)
+    dbias = torch.empty(len(chunks), width)
+    head = [t.data_ptr() for t in (rowwise, taps, shift, rows, slope, dx)]
+    sizes = (rowwise.stride(0), x.shape[1], weight.shape[1])
+    tasks = [
+        (*head, dweight[i].data_ptr(), dbias[i].data_ptr(), *sizes, *chunk)
+        for i, chunk in enumerate(chunks)
+    ]
+    run_tasks(backward_task, tasks, LANES)
+    channels = slice(x.shape[1])
     return dx, dweight.sum(0)[:, channels].mT, dbias.sum(0)[channels]

@@ -11,11 +11,14 @@ Shapes: B batch, L length, D channels (d_inner), N states per channel (d_state).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.ops.backend import cuda_kernels, resolve
+from models.ops.rows import pad_rows, unpad_rows
 
 
 def selective_scan(
@@ -30,19 +33,23 @@ def selective_scan(
     delta_bias: Tensor | None = None,
     delta_softplus: bool = True,
     lengths: Tensor | None = None,
+    offsets: Tensor | None = None,
     return_last_state: bool = False,
     backend: str = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Scan along the second axis; differentiable in every floating-point argument.
+    """Scan along time; differentiable in every floating-point argument.
 
     Args:
-        u, delta, z: (B, L, D); z gates the output and may be None.
+        u, delta, z: (B, L, D), or (T, D) with `offsets`; z gates the output and may be None.
         A: (D, N), negative in Mamba.
-        B, C: (B, L, N).
+        B, C: (B, L, N), or (T, N).
         D: (D,), the skip.
         delta_bias: (D,), added to delta before the softplus.
         lengths: (B,) int64. Steps at or beyond a row's length are skipped: y is 0 there and the
             state stays as it was.
+        offsets: (B + 1,) int64 on the CPU: the sequences lie one after another without padding
+            (models/packed.py), sequence b in rows offsets[b]:offsets[b + 1]; y is 0 in rows from
+            offsets[-1] on. Not together with `lengths`.
         return_last_state: also return the state after step `length - 1`, (B, D, N), float32 in
             the fast kernels. Its gradient flows too, except on `cuda` where it is detached.
 
@@ -51,22 +58,76 @@ def selective_scan(
         BackendUnavailable: the backend named is missing or does not fit the device.
     """
     name = resolve(backend, u.device)
-    _check_shapes(u, delta, A, B, C, D, z, delta_bias, lengths)
-    if name == "reference":
+    if offsets is not None and (u.dim() != 2 or lengths is not None):
+        raise ValueError(f"offsets go with u of (T, D) and no lengths, not {tuple(u.shape)}")
+    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    if offsets is None:
+        _check_shapes(*tensors, lengths, u.shape[:2])
+    else:
+        _check_shapes(*tensors, None, u.shape[:1])
+    if name == "numba":
+        y, last = _on_cpu(tensors, delta_softplus, lengths, offsets, return_last_state)
+    elif offsets is not None:
+        return _padded(tensors, delta_softplus, offsets, return_last_state, name)
+    elif name == "reference":
         y, last = selective_scan_reference(
             u, delta, A, B, C, D, z,
             delta_bias=delta_bias, delta_softplus=delta_softplus, lengths=lengths,
         )  # fmt: skip
-    elif name == "numba":
-        # Imported here so that a process which never scans does not load LLVM.
-        from models.ops.selective_scan_numba import selective_scan_numba
-
-        y, last = selective_scan_numba(
-            u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths, return_last_state
-        )
     else:
         y, last = _selective_scan_cuda(u, delta, A, B, C, D, z, delta_bias, delta_softplus, lengths)
     return (y, last) if return_last_state else y
+
+
+def _on_cpu(
+    tensors: tuple[Any, ...],
+    delta_softplus: bool,
+    lengths: Tensor | None,
+    offsets: Tensor | None,
+    return_last_state: bool,
+) -> tuple[Tensor, Tensor]:
+    """The CPU kernel, for which padded sequences are packed ones with gaps."""
+    # Imported here so that a process which never scans does not load LLVM.
+    from models.ops.selective_scan_numba import selective_scan_numba
+
+    u, delta, A, B, C, D, z, delta_bias = tensors
+    if offsets is not None:
+        rows = torch.stack((offsets[:-1], offsets.diff()), dim=1)  # (B, 2)
+        return selective_scan_numba(
+            u, delta, A, B, C, D, z, delta_bias, delta_softplus, rows, return_last_state
+        )
+    batch, length, _ = u.shape
+    if lengths is None:
+        lengths = torch.full((batch,), length)
+    elif lengths.numel() and not (0 <= int(lengths.min()) and int(lengths.max()) <= length):
+        raise ValueError(f"lengths must lie in 0..{length}, got {lengths.tolist()}")
+    rows = torch.stack((torch.arange(batch) * length, lengths.to("cpu", torch.int64)), dim=1)
+    u, delta, B, C, z = (None if t is None else t.flatten(0, 1) for t in (u, delta, B, C, z))
+    y, last = selective_scan_numba(
+        u, delta, A, B, C, D, z, delta_bias, delta_softplus, rows, return_last_state
+    )
+    return y.view(batch, length, -1), last
+
+
+def _padded(
+    tensors: tuple[Any, ...],
+    delta_softplus: bool,
+    offsets: Tensor,
+    return_last_state: bool,
+    backend: str,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Packed sequences by a kernel that knows padded ones only."""
+    u, delta, A, B, C, D, z, delta_bias = tensors
+    u, delta, B, C, z = (None if t is None else pad_rows(t, offsets) for t in (u, delta, B, C, z))
+    lengths = offsets.diff().to(u.device)
+    found = selective_scan(
+        u, delta, A, B, C, D, z, delta_bias=delta_bias, delta_softplus=delta_softplus,
+        lengths=lengths, return_last_state=return_last_state, backend=backend,
+    )  # fmt: skip
+    rows = tensors[0].shape[0]
+    if isinstance(found, Tensor):
+        return unpad_rows(found, offsets, rows)
+    return unpad_rows(found[0], offsets, rows), found[1]
 
 
 def selective_scan_reference(
@@ -167,20 +228,23 @@ def _check_shapes(
     z: Tensor | None,
     delta_bias: Tensor | None,
     lengths: Tensor | None,
+    steps: tuple[int, ...],
 ) -> None:
-    batch, length, channels = u.shape
-    if length == 0:
+    """`steps` is (B, L) or (T,)."""
+    channels, states = u.shape[-1], A.shape[-1]
+    if u.dim() != len(steps) + 1:
+        raise ValueError(f"u has shape {tuple(u.shape)}; needed: (B, L, D), or (T, D) with offsets")
+    if steps[-1] == 0:
         raise ValueError("u has length 0; at least one step is needed")
-    states = A.shape[-1]
     wanted: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
-        ("delta", delta, (batch, length, channels)),
+        ("delta", delta, (*steps, channels)),
         ("A", A, (channels, states)),
-        ("B", B, (batch, length, states)),
-        ("C", C, (batch, length, states)),
+        ("B", B, (*steps, states)),
+        ("C", C, (*steps, states)),
         ("D", D, (channels,)),
-        ("z", z, (batch, length, channels)),
+        ("z", z, (*steps, channels)),
         ("delta_bias", delta_bias, (channels,)),
-        ("lengths", lengths, (batch,)),
+        ("lengths", lengths, steps[:1]),
     ]
     for name, tensor, shape in wanted:
         if tensor is not None and tuple(tensor.shape) != shape:

@@ -50,21 +50,22 @@ _LN_2 = np.float32(0.6931471805599453)
 @separate
 def forward(
     u_at: int, delta_at: int, A2_at: int, B_at: int, C_at: int, D_at: int, z_at: int,
-    bias_at: int, lengths_at: int, y_at: int, last_at: int, kept_at: int,
-    length: int, channels: int, states: int, soft: bool,
+    bias_at: int, rows_at: int, y_at: int, last_at: int, kept_at: int,
+    mix_row: int, z_row: int, channels: int, states: int, soft: bool,
     row_start: int, row_stop: int, column_start: int, column_stop: int,
     scratch_at: int,
 ) -> None:  # fmt: skip
     """Write y, the last state and the kept states of some rows and columns.
 
-    u, delta, z, y: (B, L, D); A2: (columns, N, 16); B, C: (B, L, N); D, bias: (columns * 16,);
-    last: (B, columns, N, 16); kept: (B, segments - 1, columns, N, 16).
+    rows: (B, 3) int64, each sequence's first row in the tensors, its length, and its first kept
+    state. u, delta, y: (T, D); z: (T, D) with rows `z_row` apart; B, C: (T, N) with rows `mix_row`
+    apart; A2: (columns, N, 16); D, bias: (columns * 16,); last: (B, columns, N, 16); kept: for
+    each sequence its segments but the first, (columns, N, 16) each.
     """
     u, delta, z, y = floats(u_at), floats(delta_at), floats(z_at), floats(y_at)
     A2, B, C, D, bias = floats(A2_at), floats(B_at), floats(C_at), floats(D_at), floats(bias_at)
-    lengths, last, kept = integers(lengths_at), floats(last_at), floats(kept_at)
+    rows, last, kept = integers(rows_at), floats(last_at), floats(kept_at)
     columns = (channels + LANES - 1) // LANES
-    segments = (length + SEGMENT - 1) // SEGMENT
     size = states * LANES
     width = 4 * SEGMENT * LANES
     step, inputs, output = (
@@ -74,19 +75,20 @@ def forward(
     )
     spare, state = floats(scratch_at + 3 * width), floats(scratch_at + 3 * width + 4 * LANES)
     for row in range(row_start, row_stop):
+        start, length, kept_start = rows[3 * row], rows[3 * row + 1], rows[3 * row + 2]
         for column in range(column_start, column_stop):
             first = column * LANES
             count = min(LANES, channels - first)
             skip, shift = load(D, first), load(bias, first)
             clear(state, 0, size)
-            for begin in range(0, lengths[row], SEGMENT):
-                steps = min(SEGMENT, lengths[row] - begin)
+            for begin in range(0, length, SEGMENT):
+                steps = min(SEGMENT, length - begin)
                 if begin > 0 and kept_at != 0:
-                    at = ((row * (segments - 1) + begin // SEGMENT - 1) * columns + column) * size
+                    at = ((kept_start + begin // SEGMENT - 1) * columns + column) * size
                     copy(kept, at, state, 0, size)
                 # Apart from the recurrence, so that the long latencies of the softplus overlap.
                 for t in range(steps):
-                    here = (row * length + begin + t) * channels + first
+                    here = (start + begin + t) * channels + first
                     dt = load_part(delta, here, count, spare) + shift
                     if soft:
                         dt = softplus(dt)
@@ -96,7 +98,7 @@ def forward(
                     dt, x = load(step, t * LANES), load(inputs, t * LANES)
                     out = x * skip
                     x = x * dt
-                    base = (row * length + begin + t) * states
+                    base = (start + begin + t) * mix_row
                     for n in range(states):
                         decay = exp2(dt * load(A2, column * size + n * LANES))
                         h = fma(decay, load(state, n * LANES), x * spread(B, base + n))
@@ -104,16 +106,12 @@ def forward(
                         out = fma(h, spread(C, base + n), out)
                     store(output, t * LANES, out)
                 for t in range(steps):
-                    here = (row * length + begin + t) * channels + first
+                    here = (start + begin + t) * channels + first
                     out = load(output, t * LANES)
                     if z_at != 0:
-                        gate = load_part(z, here, count, spare)
+                        gate = load_part(z, (start + begin + t) * z_row + first, count, spare)
                         out = out * (gate * sigmoid(gate))
                     store_part(y, here, count, out, spare)
-            for t in range(lengths[row], length):
-                here = (row * length + t) * channels + first
-                for lane in range(count):
-                    y[here + lane] = _ZERO
             if last_at != 0:
                 copy(last, (row * columns + column) * size, state, 0, size)
 
@@ -121,25 +119,24 @@ def forward(
 @separate
 def backward(
     u_at: int, delta_at: int, A2_at: int, B_at: int, C_at: int, D_at: int, z_at: int,
-    bias_at: int, lengths_at: int, kept_at: int, dy_at: int, dlast_at: int,
+    bias_at: int, rows_at: int, kept_at: int, dy_at: int, dlast_at: int,
     du_at: int, ddelta_at: int, dB_at: int, dC_at: int, dz_at: int,
     dA_at: int, dD_at: int, dbias_at: int,
-    length: int, channels: int, states: int, soft: bool,
+    mix_row: int, z_row: int, channels: int, states: int, soft: bool,
     row_start: int, row_stop: int, column_start: int, column_stop: int,
     scratch_at: int,
 ) -> None:  # fmt: skip
     """Write every gradient of some rows and columns; layouts as in `forward`.
 
-    dB, dC: (B, L, N), the sum over this task's columns. dA: (columns, N, 16), dD and dbias:
+    dB, dC: (T, N), the sum over this task's columns. dA: (columns, N, 16), dD and dbias:
     (columns * 16,), sums over this task's rows. dy: gradient of y; dlast: of the last state.
     """
     u, delta, z, dy = floats(u_at), floats(delta_at), floats(z_at), floats(dy_at)
     A2, B, C, D, bias = floats(A2_at), floats(B_at), floats(C_at), floats(D_at), floats(bias_at)
-    lengths, kept, dlast = integers(lengths_at), floats(kept_at), floats(dlast_at)
+    rows, kept, dlast = integers(rows_at), floats(kept_at), floats(dlast_at)
     du, ddelta, dB, dC = floats(du_at), floats(ddelta_at), floats(dB_at), floats(dC_at)
     dz, dA, dD, dbias = floats(dz_at), floats(dA_at), floats(dD_at), floats(dbias_at)
     columns = (channels + LANES - 1) // LANES
-    segments = (length + SEGMENT - 1) // SEGMENT
     size = states * LANES
     wide = BLOCK * LANES
     # Scratch: one row of `wide` per step and quantity, then states and decays [step, n, column].
@@ -160,22 +157,23 @@ def backward(
         clear(dD, left * LANES, across * LANES)
         clear(dbias, left * LANES, across * LANES)
         for row in range(row_start, row_stop):
+            start, length, kept_start = rows[3 * row], rows[3 * row + 1], rows[3 * row + 2]
             for j in range(across):
                 for n in range(states):
                     value = splat(_ZERO)
                     if dlast_at != 0:
                         value = load(dlast, (row * columns + left + j) * size + n * LANES)
                     store(dstate, (n * BLOCK + j) * LANES, value)
-            last_segment = (lengths[row] - 1) // SEGMENT
+            last_segment = (length - 1) // SEGMENT
             for segment in range(last_segment, -1, -1):
                 begin = segment * SEGMENT
-                steps = min(SEGMENT, lengths[row] - begin)
+                steps = min(SEGMENT, length - begin)
                 for j in range(across):
                     first = (left + j) * LANES
                     count = min(LANES, channels - first)
                     skip, shift = load(D, first), load(bias, first)
                     for t in range(steps):
-                        here = (row * length + begin + t) * channels + first
+                        here = (start + begin + t) * channels + first
                         at = t * wide + j * LANES
                         raw = load_part(delta, here, count, spare) + shift
                         value = load_part(u, here, count, spare)
@@ -188,14 +186,14 @@ def backward(
                     for n in range(states):
                         value = splat(_ZERO)
                         if segment > 0:
-                            at = (row * (segments - 1) + segment - 1) * columns + left + j
+                            at = (kept_start + segment - 1) * columns + left + j
                             value = load(kept, at * size + n * LANES)
                         store(history, (n * BLOCK + j) * LANES, value)
                     for t in range(steps):
                         at = t * wide + j * LANES
                         dt, value = load(step, at), load(x, at)
                         out = load(inputs, at) * skip
-                        base = (row * length + begin + t) * states
+                        base = (start + begin + t) * mix_row
                         for n in range(states):
                             decay = exp2(dt * load(A2, (left + j) * size + n * LANES))
                             here = t * block + (n * BLOCK + j) * LANES
@@ -206,11 +204,11 @@ def backward(
                         store(output, at, out)
                     total = load(dD, first)
                     for t in range(steps):
-                        here = (row * length + begin + t) * channels + first
+                        here = (start + begin + t) * channels + first
                         at = t * wide + j * LANES
                         dout = load_part(dy, here, count, spare)
                         if z_at != 0:
-                            gate = load_part(z, here, count, spare)
+                            gate = load_part(z, (start + begin + t) * z_row + first, count, spare)
                             open = sigmoid(gate)
                             swish = gate * open
                             dgate = open + swish * (splat(_ONE) - open)
@@ -222,7 +220,8 @@ def backward(
                         store(dx, at, splat(_ZERO))
                     store(dD, first, total)
                 for t in range(steps - 1, -1, -1):
-                    base = (row * length + begin + t) * states
+                    base = (start + begin + t) * mix_row
+                    mix = (start + begin + t) * states
                     for n in range(states):
                         b, c = spread(B, base + n), spread(C, base + n)
                         sum_b, sum_c = splat(_ZERO), splat(_ZERO)
@@ -241,18 +240,18 @@ def backward(
                             store(dstep, at, fma(both, rate, load(dstep, at)))
                             store(dA_sum, here, fma(both, load(step, at), load(dA_sum, here)))
                         if left == column_start:
-                            dB[base + n] = lane_sum(sum_b)
-                            dC[base + n] = lane_sum(sum_c)
+                            dB[mix + n] = lane_sum(sum_b)
+                            dC[mix + n] = lane_sum(sum_c)
                         else:
-                            dB[base + n] += lane_sum(sum_b)
-                            dC[base + n] += lane_sum(sum_c)
+                            dB[mix + n] += lane_sum(sum_b)
+                            dC[mix + n] += lane_sum(sum_c)
                 for j in range(across):
                     first = (left + j) * LANES
                     count = min(LANES, channels - first)
                     skip = load(D, first)
                     total = load(dbias, first)
                     for t in range(steps):
-                        here = (row * length + begin + t) * channels + first
+                        here = (start + begin + t) * channels + first
                         at = t * wide + j * LANES
                         dt, value, change = load(step, at), load(inputs, at), load(dx, at)
                         dvalue = fma(change, dt, load(output, at) * skip)
@@ -264,25 +263,14 @@ def backward(
                         total = total + draw
                         store_part(ddelta, here, count, draw, spare)
                     store(dbias, first, total)
-            for t in range(lengths[row], length):
-                here = (row * length + t) * channels + left * LANES
-                for lane in range(min(across * LANES, channels - left * LANES)):
-                    du[here + lane] = _ZERO
-                    ddelta[here + lane] = _ZERO
-                    if z_at != 0:
-                        dz[here + lane] = _ZERO
-                base = (row * length + t) * states
-                for n in range(states):
-                    dB[base + n] = _ZERO
-                    dC[base + n] = _ZERO
         for j in range(across):
             for n in range(states):
                 value = load(dA_sum, (n * BLOCK + j) * LANES)
                 store(dA, (left + j) * size + n * LANES, value)
 
 
-_forward_arguments = unpack(20)
-_backward_arguments = unpack(28)
+_forward_arguments = unpack(21)
+_backward_arguments = unpack(29)
 
 
 @native(types.CPointer(types.int64), types.int64)

@@ -38,29 +38,35 @@ def selective_scan_numba(
     z: Tensor | None,
     delta_bias: Tensor | None,
     delta_softplus: bool,
-    lengths: Tensor | None,
+    rows: Tensor,
     return_last_state: bool,
 ) -> tuple[Tensor, Tensor]:
-    """y (B, L, D) and the last state (B, D, N), or an empty tensor where it is not wanted."""
-    if lengths is None:
-        lengths = torch.full((u.shape[0],), u.shape[1])
-    elif lengths.numel() and not (0 <= int(lengths.min()) and int(lengths.max()) <= u.shape[1]):
-        raise ValueError(f"lengths must lie in 0..{u.shape[1]}, got {lengths.tolist()}")
-    lengths = lengths.to("cpu", torch.int64).contiguous()
+    """y (T, D) and the last state (B, D, N), or an empty tensor where it is not wanted.
+
+    u, delta, z (T, D), B, C (T, N); rows (B, 2) int64 on the CPU: each sequence's first row and
+    its length. Rows of no sequence give 0.
+    """
+    rows = _with_kept(rows)
     inputs = (u, delta, A, B, C, D, z, delta_bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        results = _Scan.apply(*inputs, lengths, delta_softplus, return_last_state)
+        results = _Scan.apply(*inputs, rows, delta_softplus, return_last_state)
         return results[0], results[1]
-    y, last, _ = _run_forward(inputs, lengths, delta_softplus, return_last_state, keep=False)
+    y, last, _ = _run_forward(inputs, rows, delta_softplus, return_last_state, keep=False)
     return y, last
+
+
+def _with_kept(rows: Tensor) -> Tensor:
+    """(B, 3): first row, length, and how many states are kept of the sequences before."""
+    kept = (rows[:, 1] - 1).div(SEGMENT, rounding_mode="floor").clamp_min(0)
+    return torch.cat((rows, (kept.cumsum(0) - kept)[:, None]), dim=1).contiguous()
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor]:
-        *inputs, lengths, soft, return_last_state = args
-        y, last, kept = _run_forward(tuple(inputs), lengths, soft, return_last_state, keep=True)
-        ctx.save_for_backward(*inputs, lengths, kept)
+        *inputs, rows, soft, return_last_state = args
+        y, last, kept = _run_forward(tuple(inputs), rows, soft, return_last_state, keep=True)
+        ctx.save_for_backward(*inputs, rows, kept)
         ctx.soft = soft
         ctx.set_materialize_grads(False)
         return y, last
@@ -68,10 +74,10 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor | None, dlast: Tensor | None) -> tuple[Any, ...]:
-        *inputs, lengths, kept = ctx.saved_tensors
+        *inputs, rows, kept = ctx.saved_tensors
         if dy is None and dlast is None:
             return (None,) * 11
-        gradients = _run_backward(tuple(inputs), lengths, kept, ctx.soft, dy, dlast)
+        gradients = _run_backward(tuple(inputs), rows, kept, ctx.soft, dy, dlast)
         needed = ctx.needs_input_grad
         cast = [
             g.to(t.dtype) if g is not None and need else None
@@ -81,19 +87,14 @@ class _Scan(torch.autograd.Function):
 
 
 class _Plan(NamedTuple):
-    """How one shape is cut: `chunks` of rows times `groups` of columns."""
+    """How one shape is cut: `chunks` of sequences times `groups` of columns."""
 
     batch: int
-    length: int
     channels: int
     states: int
     columns: int
-    segments: int
     chunks: int
     groups: int
-
-    def shape(self) -> tuple[int, int, int]:
-        return self.length, self.channels, self.states
 
     def bounds(self, task: int) -> tuple[int, int, int, int]:
         """First and last row, first and last column of a task; columns go by whole blocks."""
@@ -112,20 +113,25 @@ class _Plan(NamedTuple):
         return (2 * SEGMENT + 3) * size + (7 * SEGMENT * BLOCK + 2) * LANES
 
 
-def _plan(u: Tensor, states: int) -> _Plan:
-    batch, length, channels = u.shape
+def _plan(rows: Tensor, channels: int, states: int) -> _Plan:
+    batch = rows.shape[0]
     columns = math.ceil(channels / LANES)
     # Columns are shared out only where rows are too few to keep every core busy, because each
     # group needs its own dB and dC.
     groups = 1 if batch >= 8 else math.ceil(columns / BLOCK)
-    return _Plan(
-        batch, length, channels, states, columns, math.ceil(length / SEGMENT),
-        min(batch, _MAX_CHUNKS), groups,
-    )  # fmt: skip
+    return _Plan(batch, channels, states, columns, min(batch, _MAX_CHUNKS), groups)
 
 
 def _dense(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach().to(torch.float32).contiguous()
+
+
+def _rowwise(tensor: Tensor | None) -> Tensor | None:
+    """float32 with contiguous rows, which may lie apart."""
+    if tensor is None:
+        return None
+    tensor = tensor.detach().to(torch.float32)
+    return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -143,8 +149,18 @@ def _out_of_lanes(tensor: Tensor, plan: _Plan) -> Tensor:
     return tensor.mT.flatten(-3, -2)[..., : plan.channels, :].contiguous()
 
 
-def _operands(inputs: tuple[Any, ...], plan: _Plan) -> list[Tensor | None]:
-    """The kernels' first eight arguments, dense; the caller keeps them alive while they run."""
+class _Operands(NamedTuple):
+    """The kernels' first eight arguments, dense; kept alive while they run."""
+
+    tensors: tuple[Tensor | None, ...]
+    mix_row: int
+    z_row: int
+
+    def addresses(self) -> tuple[int, ...]:
+        return tuple(map(_address, self.tensors))
+
+
+def _operands(inputs: tuple[Any, ...], plan: _Plan) -> _Operands:
     u, delta, A, B, C, D, z, bias = inputs
     rate = _in_lanes(A.detach() * math.log2(math.e), plan)  # (columns, N, 16)
     room = (0, plan.columns * LANES - plan.channels)
@@ -152,31 +168,47 @@ def _operands(inputs: tuple[Any, ...], plan: _Plan) -> list[Tensor | None]:
         torch.zeros(plan.columns * LANES) if bias is None else F.pad(bias.detach().float(), room)
     )
     skip = F.pad(D.detach().float(), room)
-    return [_dense(u), _dense(delta), rate, _dense(B), _dense(C), skip, _dense(z), shift]
+    enter, leave, gate = _rowwise(B), _rowwise(C), _rowwise(z)
+    assert enter is not None, "the state has inputs"
+    assert leave is not None, "the state has outputs"
+    if enter.stride(0) != leave.stride(0):
+        enter, leave = enter.contiguous(), leave.contiguous()
+    tensors = (_dense(u), _dense(delta), rate, enter, leave, skip, gate, shift)
+    return _Operands(tensors, enter.stride(0), 0 if gate is None else gate.stride(0))
+
+
+def _output(rows: Tensor, *shape: int) -> Tensor:
+    """Room for what the kernel writes: zeros where some rows belong to no sequence."""
+    covered = int(rows[:, 1].sum()) == shape[-2]
+    return torch.empty(shape) if covered else torch.zeros(shape)
 
 
 def _run_forward(
-    inputs: tuple[Any, ...], lengths: Tensor, soft: bool, return_last_state: bool, *, keep: bool
+    inputs: tuple[Any, ...], rows: Tensor, soft: bool, return_last_state: bool, *, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    u = inputs[0]
-    plan = _plan(u, inputs[2].shape[1])
+    u, states = inputs[0], inputs[2].shape[1]
+    plan = _plan(rows, u.shape[1], states)
     operands = _operands(inputs, plan)
     state = (plan.columns, plan.states, LANES)
-    y = torch.empty(u.shape)
+    y = _output(rows, *u.shape)
     last = torch.empty(plan.batch, *state) if return_last_state else None
-    kept = torch.empty(plan.batch, plan.segments - 1, *state) if keep else None
-    addresses = [_address(t) for t in (*operands, lengths, y, last, kept)]
-    rows = [
-        (*addresses, *plan.shape(), soft, *plan.bounds(task))
-        for task in range(plan.chunks * plan.groups)
-    ]
-    run_tasks(forward_task, rows, plan.scratch_floats())
+    kept = torch.empty(_num_kept(rows), *state) if keep else None
+    head = (*operands.addresses(), *map(_address, (rows, y, last, kept)))
+    shape = (operands.mix_row, operands.z_row, plan.channels, plan.states, soft)
+    tasks = [(*head, *shape, *plan.bounds(task)) for task in range(plan.chunks * plan.groups)]
+    run_tasks(forward_task, tasks, plan.scratch_floats())
     return y.to(u.dtype), torch.empty(0) if last is None else _out_of_lanes(last, plan), kept
+
+
+def _num_kept(rows: Tensor) -> int:
+    if not len(rows):
+        return 0
+    return int(rows[-1, 2]) + max(0, (int(rows[-1, 1]) - 1) // SEGMENT)
 
 
 def _run_backward(
     inputs: tuple[Any, ...],
-    lengths: Tensor,
+    rows: Tensor,
     kept: Tensor,
     soft: bool,
     dy: Tensor | None,
@@ -184,24 +216,30 @@ def _run_backward(
 ) -> list[Tensor | None]:
     """Gradients of u, delta, A, B, C, D, z and delta_bias, in float32."""
     u, _, A, B, _, _, z, bias = inputs
-    plan = _plan(u, A.shape[1])
+    plan = _plan(rows, u.shape[1], A.shape[1])
     operands = _operands(inputs, plan)
     dy = torch.zeros(u.shape) if dy is None else _dense(dy)
     dlast = None if dlast is None else _in_lanes(dlast, plan)
-    du, ddelta = torch.empty(u.shape), torch.empty(u.shape)  # (B, L, D)
-    dz = None if z is None else torch.empty(u.shape)  # (B, L, D)
-    dB, dC = torch.empty(plan.groups, *B.shape), torch.empty(plan.groups, *B.shape)
+    du, ddelta = _output(rows, *u.shape), _output(rows, *u.shape)  # (T, D)
+    dz = None if z is None else _output(rows, *u.shape)  # (T, D)
+    dB, dC = _output(rows, plan.groups, *B.shape), _output(rows, plan.groups, *B.shape)
     dA = torch.empty(plan.chunks, plan.columns, plan.states, LANES)
     dD, dbias = (torch.empty(plan.chunks, plan.columns * LANES) for _ in range(2))
-    before = [_address(t) for t in (*operands, lengths, kept, dy, dlast, du, ddelta)]
-    rows = []
+    head = (*operands.addresses(), *map(_address, (rows, kept, dy, dlast, du, ddelta)))
+    shape = (operands.mix_row, operands.z_row, plan.channels, plan.states, soft)
+    tasks = []
     for task in range(plan.chunks * plan.groups):
         chunk, group = divmod(task, plan.groups)
         parts = (dB[group], dC[group], dz, dA[chunk], dD[chunk], dbias[chunk])
-        rows.append((*before, *map(_address, parts), *plan.shape(), soft, *plan.bounds(task)))
-    run_tasks(backward_task, rows, plan.scratch_floats())
+        tasks.append((*head, *map(_address, parts), *shape, *plan.bounds(task)))
+    run_tasks(backward_task, tasks, plan.scratch_floats())
     channels = slice(plan.channels)
     return [
-        du, ddelta, _out_of_lanes(dA.sum(0), plan), dB.sum(0), dC.sum(0), dD.sum(0)[channels],
+        du, ddelta, _out_of_lanes(dA.sum(0), plan), _joined(dB), _joined(dC), dD.sum(0)[channels],
         dz, None if bias is None else dbias.sum(0)[channels],
     ]  # fmt: skip
+
+
+def _joined(groups: Tensor) -> Tensor:
+    """The sum over groups of columns, without a pass over memory where there is one."""
+    return groups[0] if len(groups) == 1 else groups.sum(0)

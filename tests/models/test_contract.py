@@ -18,11 +18,11 @@ from models.base import NotSupported, SequentialRecommender
 NUM_ITEMS, MAX_LEN, ROWS = 37, 24, 4
 
 
-def build(name: str, **settings: object) -> SequentialRecommender:
+def build(name: str, *, backend: str = "auto", **settings: object) -> SequentialRecommender:
     torch.manual_seed(0)
     model_class = models.get(name)
     config = model_class.Config(**settings)
-    return model_class(NUM_ITEMS, MAX_LEN, config, backend="auto").eval()
+    return model_class(NUM_ITEMS, MAX_LEN, config, backend=backend).eval()
 
 
 def histories(length: int = MAX_LEN) -> tuple[Tensor, Tensor]:
@@ -105,6 +105,31 @@ def test_the_loss_is_the_cross_entropy_of_the_scores(name: str) -> None:
     scores = model.score(batch.item_seq, batch.lengths)
     expected = torch.nn.functional.cross_entropy(scores, batch.targets)
     assert torch.allclose(model.loss(batch), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_what_is_not_asked_for_is_skipped_exactly(name: str) -> None:
+    """The last layer at the targets only: loss and gradients as if it were computed everywhere."""
+    for objective in models.get(name).objectives:
+        model, whole = build(name), build(name, backend="reference")
+        batch = batch_for(model, objective)
+        if objective == "last":
+            ended = getattr(model, "append_mask", lambda *given: given)
+            item_seq, lengths = ended(batch.item_seq, batch.lengths)
+            hidden = whole.encode(item_seq, lengths)[torch.arange(ROWS), lengths - 1]
+            targets = batch.targets
+        else:
+            hidden = whole.encode(batch.item_seq, batch.lengths)[batch.targets > 0]
+            targets = batch.targets[batch.targets > 0]
+        expected = torch.nn.functional.cross_entropy(whole.score_hidden(hidden), targets)
+        loss = model.loss(batch)
+        torch.testing.assert_close(loss, expected)
+        got = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        want = torch.autograd.grad(expected, list(whole.parameters()), allow_unused=True)
+        for (parameter, _), mine, theirs in zip(model.named_parameters(), got, want, strict=True):
+            assert (mine is None) == (theirs is None), parameter
+            if mine is not None:
+                torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5, msg=parameter)
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -227,9 +252,11 @@ def test_flops_grow_with_batch_and_length(model: SequentialRecommender) -> None:
 def test_analytic_flops_agree_with_torchs_counter(model: SequentialRecommender) -> None:
     if model.name in ("gru4rec", "mamba4rec"):
         pytest.skip("torch's counter sees neither the GRU nor the scan")
-    # The fused CPU kernel is not in its table; the same sums as plain products are.
+    # Fused kernels are not in its table; the same sums as plain products are.
+    plain = build(model.name, backend="reference")
+    item_seq, _ = histories()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model.encode(*histories())
+        plain.encode(item_seq, torch.full((ROWS,), MAX_LEN))
     assert counter.get_total_flops() == model.flops(ROWS, MAX_LEN)
 
 

@@ -1,0 +1,87 @@
+"""The CPU backend of `add_norm`: cuts rows into parts and joins the kernel to autograd.
+
+Parts depend on the shape alone and are summed in a fixed order: the same bits with any number of
+threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models.ops.add_norm_kernels import EPS_UNIT, backward_task, forward_task
+from models.ops.panels import padded, up
+from models.ops.simd import LANES
+from models.ops.threads import run_tasks
+
+_MAX_PARTS, _MIN_PART = 16, 256
+
+
+def add_norm_numba(
+    x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
+    noise: tuple[int, int],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """x and residual (T, D), gamma and beta (D,); seed and threshold -> sum, normed."""
+    total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise)
+    return total, normed
+
+
+class _AddNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
+        noise: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        x = x.detach().contiguous()
+        residual = None if residual is None else residual.detach().contiguous()
+        total, normed = torch.empty(x.shape), torch.empty(x.shape)
+        scale, shift = _lanes(gamma), _lanes(beta)
+        operands = (x, residual, scale, shift, total, normed)
+        head = [0 if t is None else t.data_ptr() for t in operands]
+        tasks = [(*head, x.shape[1], _units(eps), *noise, *part) for part in _parts(x.shape[0])]
+        run_tasks(forward_task, tasks, 2 * LANES)
+        ctx.save_for_backward(total, gamma)
+        ctx.eps, ctx.noise, ctx.residual = eps, noise, residual is not None
+        ctx.set_materialize_grads(False)
+        return total, normed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dsum: Tensor | None, dnormed: Tensor | None) -> tuple[Any, ...]:
+        total, gamma = ctx.saved_tensors
+        (rows, width), wide = total.shape, up(total.shape[1], LANES)
+        dnormed = torch.zeros(total.shape) if dnormed is None else dnormed.contiguous()
+        dsum = None if dsum is None else dsum.contiguous()
+        dresidual = torch.empty(total.shape)
+        dx = torch.empty(total.shape) if ctx.noise[1] else None
+        parts = _parts(rows)
+        dgamma, dbeta = torch.empty(len(parts), wide), torch.empty(len(parts), wide)
+        scale = _lanes(gamma)
+        operands = (total, scale, dnormed, dsum, dresidual, dx)
+        head = [0 if t is None else t.data_ptr() for t in operands]
+        tasks = [
+            (*head, dgamma[i].data_ptr(), dbeta[i].data_ptr(), width, _units(ctx.eps),
+             *ctx.noise, *part)
+            for i, part in enumerate(parts)
+        ]  # fmt: skip
+        run_tasks(backward_task, tasks, 2 * LANES + 2 * wide)
+        return (
+            dresidual if dx is None else dx, dresidual if ctx.residual else None,
+            dgamma.sum(0)[:width], dbeta.sum(0)[:width], None, None,
+        )  # fmt: skip
+
+
+def _parts(rows: int) -> list[tuple[int, int]]:
+    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
+    return [(rows * i // count, rows * (i + 1) // count) for i in range(count)]
+
+
+def _lanes(vector: Tensor) -> Tensor:
+    return padded(vector.detach()[None], 1, up(vector.shape[0], LANES)).contiguous()
+
+
+def _units(eps: float) -> int:
+    return round(eps / EPS_UNIT)

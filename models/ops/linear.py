@@ -1,0 +1,28 @@
+"""A linear layer, y = x weight^T + bias, over the rows of a batch.
+
+The `numba` backend exists because the library behind torch.mm may not know the processor: on AMD
+cores it keeps to AVX2 kernels at 60 to 75% of what the register tile of simd_matmul.py reaches.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.ops.backend import resolve_dense
+
+
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: str = "auto"
+) -> Tensor:
+    """x (T, K), weight (N, K), bias (N,) or None -> (T, N); differentiable in all three.
+
+    Args:
+        backend: see `resolve_dense` in models/ops/backend.py.
+    """
+    if resolve_dense(backend, x) == "torch":
+        return F.linear(x, weight, bias)
+    # Imported here so that a process which never needs it does not load LLVM.
+    from models.ops.linear_numba import linear_numba
+
+    return linear_numba(x, weight, bias)

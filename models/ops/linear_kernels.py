@@ -1,0 +1,87 @@
+"""A linear layer on a CPU, forward and both gradients, compiled by Numba.
+
+One call takes some rows, a block at a time. Tensors come as addresses of float32; rows are a
+multiple of ROWS, widths of WIDTH (simd_matmul.py). Shapes: T rows, K inputs, N outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+
+from models.ops.simd import LANES, clear, copy, floats, load, native, separate, store, unpack
+from models.ops.simd_matmul import WIDTH
+from models.ops.simd_product import product
+
+_BLOCK = 64
+
+
+@separate
+def forward(
+    x_at: int, panels_at: int, bias_at: int, y_at: int,
+    x_row: int, inputs: int, outputs: int, start: int, stop: int, scratch_at: int,
+) -> None:  # fmt: skip
+    """Write y (T, N) of rows start..stop; x has rows `x_row` apart; bias_at may be 0."""
+    bias, y = floats(bias_at), floats(y_at)
+    for first in range(start, stop, _BLOCK):
+        rows = min(_BLOCK, stop - first)
+        for row in range(first, first + rows):
+            if bias_at == 0:
+                clear(y, row * outputs, outputs)
+            else:
+                copy(y, row * outputs, bias, 0, outputs)
+        product(
+            y_at + 4 * first * outputs, outputs, x_at + 4 * first * x_row, x_row, 1,
+            panels_at, inputs, WIDTH, rows, outputs, inputs,
+        )  # fmt: skip
+
+
+@separate
+def backward(
+    x_at: int, panels_at: int, dy_at: int, dx_at: int, dweight_at: int, dbias_at: int,
+    x_row: int, inputs: int, outputs: int, start: int, stop: int, scratch_at: int,
+) -> None:  # fmt: skip
+    """Write dx (T, K) of some rows, and dweight (N, K) and dbias (N,) summed over them.
+
+    An address of 0 means that this gradient is not wanted.
+    """
+    dy, dx, dweight, dbias = floats(dy_at), floats(dx_at), floats(dweight_at), floats(dbias_at)
+    if dweight_at != 0:
+        clear(dweight, 0, outputs * inputs)
+    if dbias_at != 0:
+        clear(dbias, 0, outputs)
+    for first in range(start, stop, _BLOCK):
+        rows = min(_BLOCK, stop - first)
+        slope_at = dy_at + 4 * first * outputs
+        if dbias_at != 0:
+            for row in range(first, first + rows):
+                for c in range(0, outputs, LANES):
+                    store(dbias, c, load(dbias, c) + load(dy, row * outputs + c))
+        if dx_at != 0:
+            clear(dx, first * inputs, rows * inputs)
+            product(
+                dx_at + 4 * first * inputs, inputs, slope_at, outputs, 1,
+                panels_at, outputs, WIDTH, rows, inputs, outputs,
+            )  # fmt: skip
+        if dweight_at != 0:
+            product(
+                dweight_at, inputs, slope_at, 1, outputs,
+                x_at + 4 * first * x_row, 1, x_row, outputs, inputs, rows,
+            )  # fmt: skip
+
+
+_forward_arguments = unpack(9)
+_backward_arguments = unpack(11)
+
+
+@native(types.CPointer(types.int64), types.int64)
+def forward_task(row: Any, scratch_at: int) -> None:
+    """`forward` with all arguments but the last in a row of integers (threads.py)."""
+    forward(*_forward_arguments(row, scratch_at))
+
+
+@native(types.CPointer(types.int64), types.int64)
+def backward_task(row: Any, scratch_at: int) -> None:
+    """`backward` with all arguments but the last in a row of integers."""
+    backward(*_backward_arguments(row, scratch_at))

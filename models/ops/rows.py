@@ -1,0 +1,34 @@
+"""From packed sequences, one after another, to padded ones and back.
+
+For kernels that know only (B, L, ...). Row t of sequence b is row offsets[b] + t of a packed
+tensor; rows from offsets[-1] on belong to no sequence.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pad_rows(packed: Tensor, offsets: Tensor) -> Tensor:
+    """(T, D) -> (B, L, D) with zeros on the right, L the longest sequence; offsets (B + 1,)."""
+    where, batch, length = _where(offsets)
+    padded = packed.new_zeros(batch * length, packed.shape[1])
+    filled = padded.index_copy(0, where.to(packed.device), packed[: len(where)])
+    return filled.view(batch, length, -1)
+
+
+def unpad_rows(padded: Tensor, offsets: Tensor, rows: int) -> Tensor:
+    """(B, L, D) -> (rows, D), zeros in rows of no sequence."""
+    where, _, _ = _where(offsets)
+    packed = padded.flatten(0, 1).index_select(0, where.to(padded.device))
+    room = packed.new_zeros(rows - len(where), packed.shape[1])
+    return torch.cat((packed, room)) if len(room) else packed
+
+
+def _where(offsets: Tensor) -> tuple[Tensor, int, int]:
+    """Places (T,) of the rows in a flattened (B * L), then B and L."""
+    lengths = offsets.diff()
+    batch, length = len(lengths), int(lengths.max())
+    real = torch.arange(length) < lengths[:, None]  # (B, L)
+    return real.flatten().nonzero()[:, 0], batch, length

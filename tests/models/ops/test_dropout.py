@@ -1,0 +1,57 @@
+"""`dropout`: right share, right scale, independent streams, the same mask forward and backward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.ops.dropout import dropout, noise_for
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.2, 0.5, 0.9])
+def test_share_and_scale_are_right(probability: float) -> None:
+    torch.manual_seed(0)
+    y = dropout(torch.ones(1000, 1003), probability, backend="numba")
+    kept = y != 0
+    share = float(kept.double().mean())
+    # Five standard deviations of a million draws.
+    assert abs(share - (1 - probability)) < 5 * (probability * (1 - probability) / 1e6) ** 0.5
+    assert float((y[kept] - 1 / (1 - probability)).abs().max()) < 1e-6 / (1 - probability)
+
+
+def test_neighbours_rows_and_streams_are_independent() -> None:
+    torch.manual_seed(0)
+    masks = [(dropout(torch.ones(512, 2048), 0.5) > 0).double() - 0.5 for _ in range(3)]
+    limit = 5 * 0.25 / masks[0].numel() ** 0.5
+    first = masks[0]
+    for shift in (1, 2, 16, 2048):
+        flat = first.flatten()
+        assert abs(float((flat[shift:] * flat[:-shift]).mean())) < limit
+    for other in masks[1:]:
+        assert abs(float((first * other).mean())) < limit
+    spread = (first.mean(1) * 2048**0.5 / 0.5).std()  # rows as even as chance makes them
+    assert 0.8 < float(spread) < 1.2
+
+
+def test_the_gradient_has_the_same_mask() -> None:
+    x = torch.ones(999, 7, requires_grad=True)
+    y = dropout(x, 0.3)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_the_seed_decides_and_nothing_is_dropped_without_probability() -> None:
+    x = torch.ones(50, 50)
+    torch.manual_seed(1)
+    first = dropout(x, 0.5)
+    second = dropout(x, 0.5)
+    torch.manual_seed(1)
+    assert torch.equal(dropout(x, 0.5), first)
+    assert not torch.equal(first, second)
+    assert dropout(x, 0.0) is x
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.0])
+def test_an_impossible_probability_is_refused(probability: float) -> None:
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        noise_for(probability)
