@@ -136,7 +136,7 @@ def headline(record: Record) -> str:
         "serve_step": ("latency_p50", "latency_p95"),
         "rank_all": ("rank_time",),
         "fit": ("ndcg@10", "hr@10", "fit_time"),
-        "load": ("load_time", "memory_peak"),
+        "load": ("load_time", "open_time", "memory_peak"),
     }[record.config["workload"]]
     return ", ".join(f"{name} {_in_units(record, name)}" for name in shown)
 

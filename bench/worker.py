@@ -106,13 +106,14 @@ def _measure(request: Request, findings: Findings) -> None:
     findings.resolved["flush_denormal"] = torch.set_flush_denormal(True)
     columns = Columns.parse(request.columns) if request.columns else None
 
-    def read() -> data.Interactions:
+    def read(cached: bool | None = None) -> data.Interactions:
         return data.load(
             request.dataset,
             data_dir=request.data_dir,
             min_count=cell.min_count,
             columns=columns,
             progress=False,
+            cached=cached,
         )
 
     if cell.workload == "load":

@@ -15,8 +15,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from data.dataset import Dataset, Request
-from data.interactions import Interactions, Split, from_log
+from data import store_cache
+from data.dataset import Dataset, Request, load_log
+from data.interactions import Interactions, Split
 from data.log import Columns, DataError
 
 __all__ = [
@@ -40,7 +41,7 @@ def names() -> list[str]:
 
 
 def default_cache_dir() -> Path:
-    """Where downloads are kept: SEQREC_CACHE, or `seqrec-bench` in the user's cache folder."""
+    """Where downloads and stores are: SEQREC_CACHE, or `seqrec-bench` in the user's cache."""
     if given := os.environ.get("SEQREC_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqrec-bench"
@@ -54,6 +55,7 @@ def load(
     min_count: int = 5,
     columns: Columns | None = None,
     progress: bool | None = None,
+    cached: bool | None = None,
 ) -> Interactions:
     """Load a data set by name, a file by path, or `"auto"`.
 
@@ -63,7 +65,9 @@ def load(
     source says which and why. A data set that was named is never replaced by another.
     data_dir: folder searched before the cache and the network. min_count: the k of the k-core (the
     synthetic data is not filtered). columns: the columns of a file that has names of its own.
-    progress: a bar for downloads; None shows one on a terminal.
+    progress: a bar for downloads; None shows one on a terminal. cached: whether a log that was read
+    before is opened from the cache of stores, and one read now is kept there; None leaves that to
+    the environment (see data/store_cache.py). What is returned says which in `store`.
 
     Raises DataError, one line that names the value and what is allowed.
     """
@@ -73,6 +77,7 @@ def load(
         min_count=min_count,
         columns=columns,
         progress=progress,
+        cached=store_cache.is_on() if cached is None else cached,
     )
     if name == "auto":
         return _load_auto(request)
@@ -95,12 +100,11 @@ def _load_auto(request: Request) -> Interactions:
 
 
 def _load_file(path: Path, request: Request) -> Interactions:
-    from data.readers import EXTENSIONS, read
+    from data.readers import EXTENSIONS
 
-    log = read(path, request.columns)
     endings = [end for end in EXTENSIONS if path.name.endswith(end)]
     stem = path.name.removesuffix(max(endings, key=len))
-    return from_log(log, name=stem, source=f"file {path.name}", min_count=request.min_count)
+    return load_log(path, request, name=stem, source=f"file {path.name}")
 
 
 def is_path(name: str) -> bool:

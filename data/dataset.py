@@ -5,10 +5,11 @@ A new one is a file of about ten lines in this folder that ends in `DATASET = Pu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from data import store_cache
 from data.interactions import Interactions, from_log
 from data.log import Columns, DataError
 
@@ -23,6 +24,7 @@ class Request:
     columns: Columns | None = None
     progress: bool | None = None
     download_seconds: float | None = None  # None: as long as it takes, with retries
+    cached: bool = True
 
 
 class Dataset(Protocol):
@@ -56,12 +58,10 @@ class PublishedLog:
         Raises DataError for a file that cannot be used, and its subclass DownloadError where there
         is no file and none could be fetched.
         """
-        from data.readers import read
-
         path, source = self._locate(name, request)
-        columns = request.columns if source.startswith("file ") else None
-        log = read(path, columns, member=self.member)
-        return from_log(log, name=name, source=source, min_count=request.min_count)
+        if not source.startswith("file "):
+            request = replace(request, columns=None)
+        return load_log(path, request, name=name, source=source, member=self.member)
 
     def _locate(self, name: str, request: Request) -> tuple[Path, str]:
         if request.data_dir is not None:
@@ -84,3 +84,27 @@ class PublishedLog:
             files = " or ".join(self.local_files)
             raise DownloadError(f"{name}: {error}; or put {files} into --data-dir") from error
         return fetched.path, "cache" if fetched.cached else f"downloaded from {self.url}"
+
+
+def load_log(
+    path: Path, request: Request, *, name: str, source: str, member: str | None = None
+) -> Interactions:
+    """The store of one file: from the cache of stores, else read, filtered and ordered."""
+
+    def read_it() -> Interactions:
+        from data.readers import read  # only here are the libraries loaded that parse
+
+        log = read(path, request.columns, member=member)
+        return from_log(log, name=name, source=source, min_count=request.min_count)
+
+    if not request.cached:
+        return read_it()
+    columns = asdict(request.columns or Columns())
+    return store_cache.open_or_read(
+        path,
+        read_it,
+        rules={"member": member, "columns": columns, "min_count": request.min_count},
+        name=name,
+        source=source,
+        cache_dir=request.cache_dir,
+    )

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import requests
+from typing import TYPE_CHECKING, Any
 
 from data.log import DataError
+
+if TYPE_CHECKING:
+    import requests  # a tenth of a second, which a file in the cache does not need
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 30.0  # the longest silence of a server before the attempt counts as broken
@@ -169,6 +170,8 @@ class _Downloader:
                 time.sleep(min(2.0, 0.5 * fruitless))
 
     def _attempt(self, url: str) -> None:
+        import requests
+
         have = self._size()
         tag = self._tag.read_text("utf-8") if self._tag.is_file() else ""
         headers = {"Accept-Encoding": "identity"}  # a Range counts the bytes as stored
@@ -222,6 +225,8 @@ def _version(answer: requests.Response) -> str:
 
 def _is_final(error: Exception) -> bool:
     """Nobody there, or a refusal of the request itself: no repetition changes that."""
+    import requests
+
     if _reason(error) == "connection refused":
         return True
     answer = error.response if isinstance(error, requests.HTTPError) else None
@@ -230,6 +235,8 @@ def _is_final(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """One line of what went wrong, without the library's nested representation."""
+    import requests
+
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     cause: BaseException | None = error

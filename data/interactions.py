@@ -22,6 +22,7 @@ from data.log import DataError as DataError
 from data.log import Log
 
 Part = Literal["train", "valid", "test"]
+Made = Literal["read", "cached", "generated"]
 _HELD_OUT: dict[str, int] = {"train": 2, "valid": 2, "test": 1}
 _MIN_EVENTS = 3  # one to train on, one to validate with, one to test with
 
@@ -41,7 +42,10 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """The histories of a data set after its rules were applied, and where they came from."""
+    """The histories of a data set after its rules were applied, and where they came from.
+
+    The arrays are for reading: those of a cached store are mapped from its files.
+    """
 
     name: str
     items: NDArray[np.int32]  # (num_events,) ids 1..num_items
@@ -52,6 +56,7 @@ class Interactions:
     item_labels: NDArray[
         Any
     ]  # (num_items + 1,) original id of each of our ids; index 0 is the padding
+    store: Made = "read"  # from its log, from the cache of stores, or made up
 
     @property
     def num_users(self) -> int:
@@ -66,8 +71,8 @@ class Interactions:
     @cached_property
     def sequence_hash(self) -> str:
         """SHA-256 of items and offsets, 16 hex digits: accuracy compares only where it is equal."""
-        digest = hashlib.sha256(self.items.astype("<i4").tobytes())
-        digest.update(self.offsets.astype("<i8").tobytes())
+        digest = hashlib.sha256(np.ascontiguousarray(self.items, "<i4").data)
+        digest.update(np.ascontiguousarray(self.offsets, "<i8").data)
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, str | int | float]:
@@ -82,6 +87,7 @@ class Interactions:
             "max_length": int(lengths.max()),
             "sequence_hash": self.sequence_hash,
             "source": self.source,
+            "store": self.store,
             "rules": self.rules,
         }
 

@@ -67,6 +67,7 @@ class Synthetic:
             source=f"generated, seed {self.seed}",
             rules="as generated: no k-core, repeats kept, no ties",
             item_labels=np.arange(self.num_items + 1),
+            store="generated",
         )
 
     def _lengths(self, rng: np.random.Generator) -> NDArray[np.int64]:

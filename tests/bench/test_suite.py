@@ -79,7 +79,7 @@ def test_each_workload_gives_its_metrics(finished: Path) -> None:
         "serve_step": {"latency_p50", "state_bytes"},
         "rank_all": {"rank_time", "users_per_second", "memory_peak"},
         "fit": {"hr@10", "ndcg@10", "mrr@10", "fit_time", "epochs"},
-        "load": {"load_time", "first_batch_time", "memory_peak"},
+        "load": {"load_time", "open_time", "first_batch_time", "memory_peak"},
     }
     seen = set()
     for record in records_of(finished).values():
