@@ -27,7 +27,7 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_gelu import gelu, gelu_slope
-from models.ops.simd_math import maximum
+from models.ops.simd_math import maximum, where_positive
 from models.ops.simd_matmul import WIDTH
 from models.ops.simd_product import product
 from models.ops.simd_random import RESOLUTION, drop
@@ -37,7 +37,6 @@ BLOCK = 32
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
-_TINY = np.float32(1e-38)
 _WHOLE = np.float32(RESOLUTION)
 
 
@@ -105,8 +104,7 @@ def backward(
                 value = gelu(value)
             else:
                 value = maximum(value, splat(_ZERO))
-                # 1 where the value is positive, 0 where it is 0, without a branch.
-                change = value / (value + splat(_TINY))
+                change = where_positive(value, splat(_ONE))
             if threshold > 0:
                 value = drop(value, seed, first * wide + at, threshold, scale)
                 change = drop(change, seed, first * wide + at, threshold, scale)

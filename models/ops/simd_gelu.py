@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from models.ops.simd import fma, inlined, splat
-from models.ops.simd_math import exp2, magnitude
+from models.ops.simd_math import exp2, magnitude, where_positive
 
-_ONE, _ZERO, _HALF = np.float32(1.0), np.float32(0.0), np.float32(0.5)
+_ONE, _HALF = np.float32(1.0), np.float32(0.5)
 _BEND = np.float32(0.3275911 / math.sqrt(2))
 _SERIES = tuple(
     np.float32(0.5 * a) for a in (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
@@ -52,9 +52,7 @@ def gelu(x: Any) -> Any:
 @inlined
 def gelu_slope(x: Any) -> Any:
     """The derivative: the probability below x, plus x times the density."""
-    size = magnitude(x)
     tail = _upper_tail(x)
-    # Below 0 the tail itself; above, 1 - tail: without a branch by the sign (x / |x|, 0 at 0).
-    sign = x / (size + splat(np.float32(1e-30)))
-    below = fma(sign, splat(_HALF) - tail, splat(_HALF))
+    # Below 0 the tail itself; above, 1 - tail.
+    below = tail + where_positive(x, splat(_ONE) - tail - tail)
     return fma(x * splat(_DENSITY), _bell(x), below)

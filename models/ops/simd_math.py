@@ -65,6 +65,17 @@ def maximum(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @emitted
+def where_positive(typingctx: Any, x: Any, value: Any) -> Any:
+    """`value` in the lanes where x > 0, 0 in the others."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = _constant(0.0)
+        return builder.select(builder.fcmp_ordered(">", args[0], zero), args[1], zero)
+
+    return lanes_type(lanes_type, lanes_type), codegen
+
+
+@emitted
 def magnitude(typingctx: Any, x: Any) -> Any:
     """|x| in each lane."""
 

@@ -84,6 +84,20 @@ def test_gelu_is_exact_over_its_whole_range() -> None:
     assert float((slope - want_slope).abs().max()) < 1e-6
 
 
+def test_values_of_exactly_zero_have_no_slope_where_denormals_are_flushed() -> None:
+    given = inputs(260, 16, 16)
+    with torch.no_grad():
+        given[1].zero_()
+        given[2].zero_()
+    torch.set_flush_denormal(True)
+    try:
+        y = feed_forward(*given, activation="relu", backend="numba")
+        found = outputs(y, given)
+    finally:
+        torch.set_flush_denormal(False)
+    assert bool((found[1] == 0).all())
+
+
 def test_an_unknown_activation_is_refused() -> None:
     with pytest.raises(ValueError, match="activation='silu': allowed are relu, gelu"):
         feed_forward(*inputs(2, 16, 16), activation="silu")
