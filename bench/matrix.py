@@ -121,6 +121,8 @@ def _objective(model: str, block: Block, choices: Choices) -> Objective:
 
 
 def _backend(model: str, wanted: str) -> str:
-    """Fast kernels are a choice for models that have several; all have the plain reference."""
-    has_choice = model != NO_MODEL and len(models.get(model).backends) > 1
-    return wanted if has_choice or wanted == "reference" else "torch"
+    """Models without a scan have no kernel of the name `cuda`: theirs on a GPU are PyTorch's."""
+    if model == NO_MODEL:
+        return "torch"
+    has_scan = "cuda" in models.get(model).backends
+    return wanted if has_scan or wanted != "cuda" else "torch"

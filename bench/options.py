@@ -33,7 +33,7 @@ _HELP = {
     "--device": "cpu, cuda or cuda:N (default: cpu)",
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
     "--threads": "CPU threads of a worker (default: the cores allotted)",
-    "--backend": "kernels: auto, reference (all models), numba or cuda (models with a choice)",
+    "--backend": "kernels: auto, numba (CPU), cuda (GPU; models with a scan), torch (without), reference",
     "--min-count": "k of the k-core filter (default: 5)",
     "--data-dir": "folder with data sets, looked in first",
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
@@ -81,7 +81,7 @@ class Options:
             device=self._device(),
             dtype=self._one("--dtype", DTYPES) or "float32",
             threads=self._threads(),
-            backend=self._one("--backend", BACKENDS) or "auto",
+            backend=self._one("--backend", (*BACKENDS, "torch")) or "auto",
             min_count=self._number("--min-count", 5),
         )
 

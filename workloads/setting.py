@@ -13,7 +13,7 @@ import models
 from data.batches import Objective
 from data.interactions import Interactions
 from models.base import NotSupported, SequentialRecommender
-from models.ops.backend import resolve
+from models.ops.backend import resolve, resolve_layers
 from models.ops.linear_cross_entropy import resolve_loss
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -54,10 +54,16 @@ class Setting:
         return model.to(self.device)
 
     def resolved_backend(self) -> str:
-        """The kernel backend's name; "torch" for models without a choice."""
-        if self.backend == "reference" or len(models.get(self.model).backends) > 1:
+        """The name of the kernels that the model runs on."""
+        if "cuda" in models.get(self.model).backends:
             return resolve(self.backend, self.device)
-        return "torch"
+        return resolve_layers(self.backend, self.device, DTYPES[self.dtype])
+
+    def resolved_layers(self) -> str:
+        """Which kernels the layers around a scan run on; as `resolved_backend` without one."""
+        plain = self.backend in ("reference", "torch")
+        wanted = self.backend if plain else "auto"
+        return resolve_layers(wanted, self.device, DTYPES[self.dtype])
 
     def resolved_loss(self) -> str:
         """Which kernel the softmax over the catalogue runs on."""

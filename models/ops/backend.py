@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 BACKENDS = ("auto", "reference", "numba", "cuda")
-DENSE_BACKENDS = ("auto", "reference", "torch", "numba")
+LAYER_BACKENDS = ("auto", "reference", "torch", "numba")
 _PACKAGES = {
     "reference": ("torch",),
     "numba": ("torch", "numba", "llvmlite"),
@@ -43,6 +43,8 @@ def resolve(backend: str, device: str | torch.device) -> str:
         ValueError: the name is none of `BACKENDS`.
         BackendUnavailable: the kernel is missing or does not fit the device.
     """
+    if backend == "torch":
+        raise BackendUnavailable("the scan has no backend 'torch'; ask for 'reference'")
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
     kind = torch.device(device).type
@@ -60,33 +62,36 @@ def resolve(backend: str, device: str | torch.device) -> str:
     return fast
 
 
-def resolve_dense(backend: str, tensor: torch.Tensor) -> str:
-    """Which kernels the layers around the scans run on for this tensor: torch or numba.
+def resolve_layers(backend: str, device: str | torch.device, dtype: torch.dtype) -> str:
+    """Which kernels the layers around the scans will run on: reference, torch or numba.
 
-    `auto` is `numba` for float32 on a CPU outside of autocast and `torch` otherwise; `reference`
-    means `torch`, whose operations are plain already.
+    `auto` is `numba` for float32 on a CPU and `torch` otherwise.
 
     Raises:
-        ValueError: the name is none of `DENSE_BACKENDS`.
-        BackendUnavailable: `numba` for tensors that are not float32 on a CPU.
+        ValueError: the name is none of `LAYER_BACKENDS`.
+        BackendUnavailable: `numba` for anything that is not float32 on a CPU.
     """
-    if backend not in DENSE_BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(DENSE_BACKENDS)}")
+    if backend not in LAYER_BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(LAYER_BACKENDS)}")
     if backend in ("reference", "torch"):
-        return "torch"
-    fits = (
-        tensor.dtype == torch.float32
-        and tensor.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-    )
-    if fits:
+        return backend
+    if torch.device(device).type == "cpu" and dtype == torch.float32:
         _require_numba()
         return "numba"
     if backend == "numba":
-        raise BackendUnavailable(
-            f"backend 'numba' is float32 on cpu, not {tensor.dtype} on {tensor.device}"
-        )
+        raise BackendUnavailable(f"backend 'numba' is float32 on cpu, not {dtype} on {device}")
     return "torch"
+
+
+def resolve_dense(backend: str, tensor: torch.Tensor) -> str:
+    """The same for a tensor, under the autocast of the moment: torch or numba.
+
+    `reference` is `torch` here, whose operations are plain already.
+    """
+    kind = tensor.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype
+    name = resolve_layers(backend, tensor.device, dtype)
+    return "torch" if name == "reference" else name
 
 
 def versions(backend: str) -> dict[str, str]:

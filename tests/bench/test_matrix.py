@@ -73,8 +73,10 @@ def test_every_model_trains_by_an_objective_that_it_has() -> None:
                 assert cell.objective == regime
 
 
-def test_kernels_are_chosen_only_where_there_is_a_choice() -> None:
-    for wanted, of_the_others in (("numba", "torch"), ("reference", "reference")):
+def test_kernels_of_a_gpu_are_asked_of_models_with_a_scan() -> None:
+    for wanted, of_the_others in (
+        ("numba", "numba"), ("torch", "torch"), ("cuda", "torch"), ("reference", "reference")
+    ):  # fmt: skip
         cells = cells_of(SUITES["quick"], Choices(backend=wanted, workloads=("fit",)))
         backends = {cell.model: cell.backend for cell in cells}
         assert backends["mamba4rec"] == wanted

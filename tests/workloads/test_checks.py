@@ -27,13 +27,13 @@ def test_right_kernels_and_steps_pass(setting: Callable[..., Setting]) -> None:
 def test_a_kernel_that_is_off_by_a_thousandth_is_incorrect(
     setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_scan = models.mamba4rec.selective_scan
+    true_scan = models.mamba.selective_scan
 
     def wrong_scan(*args: Any, backend: str, **how: Any) -> Any:
         y = true_scan(*args, backend=backend, **how)
         return y if backend == "reference" else y + 1e-3 * y.abs().mean()
 
-    monkeypatch.setattr(models.mamba4rec, "selective_scan", wrong_scan)
+    monkeypatch.setattr(models.mamba, "selective_scan", wrong_scan)
     with pytest.raises(Incorrect, match="numba kernels: differs from the reference by"):
         check_kernels(setting("mamba4rec").make_model())
 
@@ -41,13 +41,13 @@ def test_a_kernel_that_is_off_by_a_thousandth_is_incorrect(
 def test_a_kernel_that_gives_nan_is_incorrect(
     setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_scan = models.mamba4rec.selective_scan
+    true_scan = models.mamba.selective_scan
 
     def broken_scan(*args: Any, backend: str, **how: Any) -> Any:
         y = true_scan(*args, backend=backend, **how)
         return y if backend == "reference" else y * float("nan")
 
-    monkeypatch.setattr(models.mamba4rec, "selective_scan", broken_scan)
+    monkeypatch.setattr(models.mamba, "selective_scan", broken_scan)
     with pytest.raises(Incorrect, match="differs from the reference by nan"):
         check_kernels(setting("mamba4rec").make_model())
 

@@ -10,8 +10,13 @@ import pytest
 import torch
 
 from models.ops import backend
-from models.ops.backend import BackendUnavailable, resolve, versions
-from models.ops.warm_up import warm_up
+from models.ops.backend import (
+    BackendUnavailable,
+    resolve,
+    resolve_dense,
+    resolve_layers,
+    versions,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +115,31 @@ def test_versions_name_the_packages_of_a_backend() -> None:
         versions("auto")
 
 
-def test_warm_up_runs_every_op_and_names_the_backend() -> None:
-    assert warm_up() == "numba"
-    assert warm_up("reference") == "reference"
+@pytest.mark.parametrize(
+    ("name", "device", "dtype", "resolved"),
+    [
+        ("auto", "cpu", torch.float32, "numba"),
+        ("auto", "cpu", torch.bfloat16, "torch"),
+        ("auto", "cuda", torch.float32, "torch"),
+        ("reference", "cpu", torch.float32, "reference"),
+        ("torch", "cpu", torch.float32, "torch"),
+    ],
+)
+def test_layers_resolve_by_device_and_dtype(
+    name: str, device: str, dtype: torch.dtype, resolved: str
+) -> None:
+    assert resolve_layers(name, device, dtype) == resolved
+
+
+def test_layers_follow_the_autocast_of_the_moment() -> None:
+    x = torch.ones(2, 2)
+    assert resolve_dense("auto", x) == "numba"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert resolve_dense("auto", x) == "torch"
+        with pytest.raises(BackendUnavailable, match=r"float32 on cpu, not torch\.bfloat16"):
+            resolve_dense("numba", x)
+
+
+def test_a_scan_has_no_plain_torch_backend() -> None:
+    with pytest.raises(BackendUnavailable, match="no backend 'torch'; ask for 'reference'"):
+        resolve("torch", "cpu")
