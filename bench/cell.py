@@ -24,6 +24,7 @@ class Cell:
         round_seconds: a round stops after about so long and is scaled up to an epoch; None: whole
             epochs.
         requests: timed requests, for latency.
+        compile: mode of torch.compile, or none.
         max_epochs, patience: for `fit`, in epochs.
         min_count: k of the k-core filter.
         options: the model's own settings that differ from its defaults.
@@ -39,6 +40,7 @@ class Cell:
     device: str = "cpu"
     threads: int = 1
     backend: str = "auto"
+    compile: str = "none"
     seed: int = 0
     rounds: int = 3
     round_seconds: float | None = None
@@ -58,6 +60,8 @@ class Cell:
         parts += [f"L{self.seq_len}", f"B{self.batch_size}", where, self.backend]
         if self.dtype != "float32":
             parts.append(self.dtype)
+        if self.compile != "none":
+            parts.append(f"compile_{self.compile}")
         if self.workload == "fit" or self.seed:
             parts.append(f"s{self.seed}")
         return "-".join(parts)

@@ -60,6 +60,7 @@ class Choices:
     dtype: str = "float32"
     threads: int = 1
     backend: str = "auto"
+    compile: str = "none"
     min_count: int = 5
 
 
@@ -91,6 +92,7 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
             device=choices.device,
             threads=choices.threads,
             backend=_backend(model, choices.backend),
+            compile=choices.compile if model != NO_MODEL else "none",
             seed=seed,
             rounds=block.rounds,
             round_seconds=block.round_seconds,

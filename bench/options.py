@@ -16,7 +16,7 @@ from bench.suites import SUITES
 from data.batches import OBJECTIVES, Objective
 from measure.processor import physical_cores
 from models.ops.backend import BACKENDS
-from workloads.setting import DTYPES
+from workloads.setting import COMPILE_MODES, DTYPES
 
 if TYPE_CHECKING:
     import pytest
@@ -34,6 +34,7 @@ _HELP = {
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
     "--threads": "CPU threads of a worker (default: the cores allotted)",
     "--backend": "kernels: auto, numba (CPU), cuda (GPU; models with a scan), torch (without), reference",
+    "--compile": "torch.compile of the layers: " + ", ".join(COMPILE_MODES),
     "--min-count": "k of the k-core filter (default: 5)",
     "--data-dir": "folder with data sets, looked in first",
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
@@ -82,6 +83,7 @@ class Options:
             dtype=self._one("--dtype", DTYPES) or "float32",
             threads=self._threads(),
             backend=self._one("--backend", (*BACKENDS, "torch")) or "auto",
+            compile=self._one("--compile", COMPILE_MODES) or "none",
             min_count=self._number("--min-count", 5),
         )
 

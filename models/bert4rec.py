@@ -160,7 +160,7 @@ class _Layer(nn.Module):
     ) -> Tensor:
         """(T, D) -> (T, D), or (M, D) at the chosen rows."""
         cfg, weight, bias = self.cfg, self.qkv.weight, self.qkv.bias
-        drop, attn_drop = (cfg.dropout, cfg.attn_dropout) if self.training else (0.0, 0.0)
+        attn_drop = cfg.attn_dropout if self.training else 0.0
         if chosen is None:
             mixed = attention_packed(
                 linear(hidden, weight, bias, backend=backend), sequences.offsets,
@@ -175,6 +175,11 @@ class _Layer(nn.Module):
                 query, key_value, chosen.offsets, sequences.offsets,
                 num_heads=cfg.num_heads, dropout=attn_drop, backend=backend,
             )  # fmt: skip
+        return self.finish(hidden, mixed, backend)
+
+    def finish(self, hidden: Tensor, mixed: Tensor, backend: str) -> Tensor:
+        """What follows attention: output layer and feed-forward network, each with its residual."""
+        drop = self.cfg.dropout if self.training else 0.0
         mixed = linear(mixed, self.out.weight, self.out.bias, backend=backend)
         _, hidden = add_norm(
             mixed, hidden, self.attn_norm.weight, self.attn_norm.bias, eps=self.attn_norm.eps,

@@ -31,6 +31,7 @@ class Mamba(nn.Module):
     ) -> None:
         super().__init__()
         self.backend = backend
+        self.layer_backend = "torch" if backend == "reference" else "auto"
         self.d_inner, self.d_state, self.d_conv = expand * d_model, d_state, d_conv
         self.dt_rank = math.ceil(d_model / 16)
         self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
@@ -44,10 +45,6 @@ class Mamba(nn.Module):
         self.D = nn.Parameter(torch.ones(self.d_inner))
         self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
         self._init_step_size()
-
-    @property
-    def layer_backend(self) -> str:
-        return "torch" if self.backend == "reference" else "auto"
 
     def forward(
         self,

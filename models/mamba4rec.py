@@ -158,13 +158,13 @@ class _MambaLayer(nn.Module):
     ) -> tuple[Tensor, MambaState | None]:
         """(T, D) -> (T, D), or (M, D) at the chosen rows; and the state after each sequence."""
         mixed, state = self.mamba(hidden, sequences, chosen, keep_state=keep_state)
-        return self._finish(hidden if chosen is None else chosen.of(hidden), mixed), state
+        return self.finish(hidden if chosen is None else chosen.of(hidden), mixed), state
 
     def step(self, hidden: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         mixed, state = self.mamba.step(hidden, state)
-        return self._finish(hidden, mixed), state
+        return self.finish(hidden, mixed), state
 
-    def _finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+    def finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
         norm, drop, dense = (
             self.LayerNorm,
             self.drop if self.training else 0.0,

@@ -16,6 +16,7 @@ from models.base import NotSupported, SequentialRecommender
 from models.ops.backend import resolve, resolve_layers
 from models.ops.linear_cross_entropy import resolve_loss
 
+COMPILE_MODES = ("none", "default", "reduce-overhead", "max-autotune")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -26,6 +27,7 @@ class Setting:
     Args:
         seq_len: padded length L of batches and capacity of the model, in events.
         dtype: float32, or autocast to bfloat16 or float16 with float32 weights.
+        compile: mode of torch.compile for the model's layers; "none" leaves them as they are.
         options: fields of the model's Config that differ from its defaults.
     """
 
@@ -37,6 +39,7 @@ class Setting:
     device: str = "cpu"
     dtype: str = "float32"
     backend: str = "auto"
+    compile: str = "none"
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -51,18 +54,27 @@ class Setting:
         model = model_class(
             self.interactions.num_items, self.seq_len, config, backend=self.resolved_backend()
         )
-        return model.to(self.device)
+        model = model.to(self.device)
+        if self.compile != "none":
+            model.compile_layers(self.compile)
+        return model
 
     def resolved_backend(self) -> str:
         """The name of the kernels that the model runs on."""
         if "cuda" in models.get(self.model).backends:
             return resolve(self.backend, self.device)
-        return resolve_layers(self.backend, self.device, DTYPES[self.dtype])
+        return self.resolved_layers()
 
     def resolved_layers(self) -> str:
         """Which kernels the layers around a scan run on; as `resolved_backend` without one."""
-        plain = self.backend in ("reference", "torch")
-        wanted = self.backend if plain else "auto"
+        scan_only = self.backend == "cuda" or "cuda" in models.get(self.model).backends
+        wanted = "auto" if scan_only and self.backend != "reference" else self.backend
+        if self.compile != "none":
+            if wanted not in ("auto", "torch"):
+                raise NotSupported(
+                    f"torch.compile works on PyTorch's own layers, not on backend {wanted!r}"
+                )
+            wanted = "torch"
         return resolve_layers(wanted, self.device, DTYPES[self.dtype])
 
     def resolved_loss(self) -> str:

@@ -1,0 +1,47 @@
+"""`compile`: compiled layers give what they gave before; what can't be compiled says so."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from data import load
+from data.batches import train_batches
+from models.base import NotSupported
+from workloads.setting import Setting
+
+
+def setting(model: str, **how: str) -> Setting:
+    return Setting(model, load("synthetic_u60_i50_n20"), "last", 8, 16, **how)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_layers_equal_plain_ones() -> None:
+    batch = next(iter(train_batches(
+        load("synthetic_u60_i50_n20"), objective="last", seq_len=8, batch_size=16
+    )))  # fmt: skip
+    plain = setting("sasrec").make_model().eval()
+    compiled = setting("sasrec", compile="default").make_model().eval()
+    want, got = plain.loss(batch), compiled.loss(batch)
+    torch.testing.assert_close(got, want)
+    wanted = torch.autograd.grad(want, list(plain.parameters()))
+    found = torch.autograd.grad(got, list(compiled.parameters()))
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_compiling_means_pytorchs_layers() -> None:
+    assert setting("sasrec").resolved_layers() == "numba"
+    assert setting("sasrec", compile="default").resolved_layers() == "torch"
+    mamba = setting("mamba4rec", compile="default")
+    assert (mamba.resolved_backend(), mamba.resolved_layers()) == ("numba", "torch")
+    with pytest.raises(NotSupported, match="PyTorch's own layers, not on backend 'numba'"):
+        setting("sasrec", compile="default", backend="numba").resolved_layers()
+
+
+def test_a_model_without_layers_cannot_be_compiled() -> None:
+    with pytest.raises(NotSupported, match="GRU4Rec has no layers to compile"):
+        setting("gru4rec", compile="default").make_model()
