@@ -120,8 +120,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     session = config.stash.get(SESSION, None)
     if session is None or session.runner is None:
         return
+    overhead = session.overhead()
     session.finish()
     folder = session.runner.journal.folder
+    if overhead is not None:
+        terminalreporter.write_line(str(overhead))
     terminalreporter.write_line(f"{len(session.records)} cells are kept in {folder}")
     if len(session.records) < session.selected:
         missing = session.selected - len(session.records)

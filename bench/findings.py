@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from measure.clock import now
 from measure.record import Metric, Status
 
 
 @dataclass
 class Findings:
-    """Metrics and their samples; `raw` holds long series of seconds, kept beside the record."""
+    """Metrics and their samples; `raw` holds long series of seconds, kept beside the record.
+
+    `phases` says how many seconds the worker spent on what: see bench/overhead.py.
+    """
 
     metrics: dict[str, Metric] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
@@ -22,6 +28,23 @@ class Findings:
     status: Status = "ok"
     reason: str | None = None
     details: str | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._within: list[float] = []  # per open phase: seconds of the phases inside it
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """The block's seconds, without those of phases inside it, are added to `phases[name]`."""
+        self._within.append(0.0)
+        start = now()
+        try:
+            yield
+        finally:
+            took = now() - start
+            self.phases[name] = self.phases.get(name, 0.0) + took - self._within.pop()
+            if self._within:
+                self._within[-1] += took
 
 
 def fact(value: float, unit: str, method: str, *, better: str = "lower") -> Metric:

@@ -51,6 +51,7 @@ class Manifest:
     started: str
     ended: str | None = None
     state: str = "running"
+    overhead: dict[str, float] | None = None
     schema: str = SCHEMA
 
 

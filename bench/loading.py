@@ -41,19 +41,22 @@ def _workload(cell: Cell, read: Read) -> Load:
 
 def time_loading(cell: Cell, read: Read, findings: Findings) -> None:
     """Seconds to the store, by both ways, and from it to the first batch."""
-    _import_readers()
+    with findings.phase("imports"):
+        _import_readers()
     workload = _workload(cell, read)
-    kept = _is_kept(workload)
+    with findings.phase("warm_up"):
+        kept = _is_kept(workload)
     parts = [("load_time", workload.load), ("first_batch_time", workload.first_batch)]
     if kept:
         parts.append(("open_time", workload.open))
     samples: dict[str, list[float]] = {name: [] for name, _ in parts}
-    for _ in range(cell.rounds):
-        for name, work in parts:
-            with Stopwatch() as watch:
-                work()
-            assert watch.seconds is not None, "the watch has stopped"
-            samples[name].append(watch.seconds)
+    with findings.phase("measured"):
+        for _ in range(cell.rounds):
+            for name, work in parts:
+                with Stopwatch() as watch:
+                    work()
+                assert watch.seconds is not None, "the watch has stopped"
+                samples[name].append(watch.seconds)
     findings.data = workload.load().describe()
     findings.samples |= samples
     findings.metrics |= {name: _median(name, seconds) for name, seconds in samples.items()}
@@ -65,13 +68,15 @@ def time_loading(cell: Cell, read: Read, findings: Findings) -> None:
 
 def memory_of_loading(cell: Cell, read: Read, findings: Findings) -> None:
     """High-water marks of the first load, the log parsed, and the first batch."""
-    _import_readers()
+    with findings.phase("imports"):
+        _import_readers()
     memory = HostMemory()
     workload = _workload(cell, read)
-    with memory.phase("load"):
-        workload.load()
-    with memory.phase("batch"):
-        workload.first_batch()
+    with findings.phase("measured"):
+        with memory.phase("load"):
+            workload.load()
+        with memory.phase("batch"):
+            workload.first_batch()
     findings.metrics |= memory.metrics()
 
 

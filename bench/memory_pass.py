@@ -30,16 +30,19 @@ def measure_memory(cell: Cell, setting: Setting, findings: Findings) -> None:
 
     On a CUDA device the phases are the allocator's, and the host's stand beside them as `host_...`.
     """
-    _warm_up(cell, dataclasses.replace(setting, seq_len=_SMALL, batch_size=2))
+    # What is there now stays; the collections between phases then have little to look at.
+    gc.freeze()
+    with findings.phase("warm_up"):
+        _warm_up(cell, dataclasses.replace(setting, seq_len=_SMALL, batch_size=2))
     workload = _workload(cell, setting)
     trim()
-    # What is there now stays; the collections between phases then have little to look at.
     gc.freeze()
     memory = make_memory(cell.device)
     host = None if isinstance(memory, HostMemory) else HostMemory()
-    for name, work in workload.phases():
-        with memory.phase(name), host.phase(name) if host else contextlib.nullcontext():
-            work()
+    with findings.phase("measured"):
+        for name, work in workload.phases():
+            with memory.phase(name), host.phase(name) if host else contextlib.nullcontext():
+                work()
     findings.metrics |= memory.metrics()
     if host:
         findings.metrics |= {f"host_{name}": metric for name, metric in host.metrics().items()}

@@ -19,6 +19,7 @@ from bench.findings import Findings
 from bench.lifeline import VARIABLE
 from bench.worker import Request
 from measure.allocator import keep_memory_environment
+from measure.clock import now
 from measure.record import Metric, Status
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,7 @@ def run_worker(request: Request, *, timeout: float) -> Findings:
         timeout: seconds after which it is ended.
     """
     request.out.unlink(missing_ok=True)
+    started = now()
     kills_before = _out_of_memory_kills()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -50,7 +52,9 @@ def run_worker(request: Request, *, timeout: float) -> Findings:
         finally:
             _end(process)
         killed = _out_of_memory_kills() > kills_before
-        return _read(request.out, process.returncode, log, killed_for_memory=killed)
+        return _read(
+            request.out, process.returncode, log, started=started, killed_for_memory=killed
+        )
 
 
 def worker_environment(request: Request) -> dict[str, str]:
@@ -77,9 +81,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read(out: Path, code: int, log: IO[bytes], *, killed_for_memory: bool) -> Findings:
+def _read(
+    out: Path, code: int, log: IO[bytes], *, started: float, killed_for_memory: bool
+) -> Findings:
     if code == 0 and out.exists():
-        return _findings(json.loads(out.read_text()))
+        return _findings(json.loads(out.read_text()), started)
     if code == -signal.SIGKILL and killed_for_memory:
         return _failed("oom", "killed by the kernel for memory (SIGKILL)", log)
     if code < 0:
@@ -87,9 +93,14 @@ def _read(out: Path, code: int, log: IO[bytes], *, killed_for_memory: bool) -> F
     return _failed("error", f"worker ended with exit code {code} and left no findings", log)
 
 
-def _findings(content: dict[str, Any]) -> Findings:
+def _findings(content: dict[str, Any], started: float) -> Findings:
     known = {field.name: content[field.name] for field in fields(Findings)}
     metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}
+    # The performance counter is the machine's, so the worker's readings compare with ours.
+    known["phases"] |= {
+        "interpreter": max(0.0, content["began"] - started),
+        "exit": max(0.0, now() - content["ended"]),
+    }
     return Findings(metrics=metrics, **known)
 
 

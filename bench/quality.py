@@ -29,13 +29,15 @@ def measure_fit(cell: Cell, setting: Setting, findings: Findings, *, weights: Pa
         patience=cell.patience,
         path=weights,
     )
-    workload.prepare()
-    with contention() as reading:
+    with findings.phase("checks"):
+        workload.prepare()
+    with findings.phase("measured"), contention() as reading:
         course = workload.run()
     findings.flags += reading.flags
     if len(course.scores) - course.best_epoch < cell.patience:
         findings.flags.append("max_epochs")  # patience did not end it: it may not have converged
-    findings.metrics |= ranking_metrics(workload.test_ranks(course), TOP_K)
+    with findings.phase("measured"):
+        findings.metrics |= ranking_metrics(workload.test_ranks(course), TOP_K)
     findings.metrics |= _course_metrics(course)
     findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
     findings.samples |= {

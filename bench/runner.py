@@ -44,16 +44,16 @@ class Runner:
             return None
         return record
 
-    def run(self, cell: Cell) -> Record:
-        """The cell's record: kept, or measured now and written to the journal."""
-        return self.kept(cell) or self._measure(cell)
-
-    def _measure(self, cell: Cell) -> Record:
+    def measure(self, cell: Cell) -> Record:
+        """The cell's record, measured now and written to the journal."""
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         with Stopwatch() as watch:
             findings = self._work(cell, "time")
+            overhead = {"time": findings.phases}
             if findings.status == "ok" and cell.workload in MEASURED:
-                _add_memory(findings, self._work(cell, "memory"))
+                memory = self._work(cell, "memory")
+                overhead["memory"] = memory.phases
+                _add_memory(findings, memory)
         record = Record(
             cell_id=cell.cell_id,
             key=cell.key,
@@ -68,6 +68,7 @@ class Runner:
             data=findings.data,
             started=started,
             wall_s=watch.seconds or 0.0,
+            overhead=overhead,
             details=findings.details,
         )
         self.journal.write(cell, record, findings.raw)

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 import data
 from bench.cell import Cell
@@ -16,6 +19,7 @@ from bench.estimate import in_words, total_seconds
 from bench.journal import SCHEMA, Journal, new_manifest, past_seconds, require_writable
 from bench.matrix import NO_MODEL, cells_of
 from bench.options import OptionError, Options
+from bench.overhead import Overhead, add_up
 from bench.progress import CellProgress
 from bench.runner import Runner, without_details
 from bench.suites import SUITES
@@ -39,6 +43,7 @@ class Session:
     data_hashes: dict[str, str]
     records: dict[str, Record] = field(default_factory=dict)
     selected: int = 0
+    measured: list[Record] = field(default_factory=list)  # by this start, not kept from another
     runner: Runner | None = None
     progress: CellProgress | None = None
 
@@ -108,22 +113,39 @@ class Session:
         """The cell's record, kept or new."""
         assert self.runner is not None, "begin() comes first"
         assert self.progress is not None, "begin() comes first"
-        with self.progress.cell(cell):
-            record = self.runner.run(cell)
+        record = self.runner.kept(cell)
+        if record is None:
+            with self.progress.cell(cell):
+                record = self.runner.measure(cell)
+            self.measured.append(record)
         self.records[cell.cell_id] = record
         return record
 
+    def overhead(self) -> Overhead | None:
+        """Where this start's seconds went so far; None where it has measured nothing."""
+        if not self.measured:
+            return None
+        total = time.time() - psutil.Process().create_time()
+        return add_up(total, [record.overhead for record in self.measured])
+
     def finish(self) -> None:
         if self.runner is not None:
+            self._keep_overhead()
             self.runner.journal.finish(self.cells)
             self.runner.journal.close()
 
     def summary(self) -> dict[str, Any]:
         """What goes beside pytest-benchmark's own content: the run and all its records."""
         assert self.runner is not None, "begin() comes first"
+        self._keep_overhead()
         manifest = dataclasses.asdict(self.runner.journal.manifest)
         records = [without_details(r).to_dict() for _, r in sorted(self.records.items())]
         return manifest | {"schema": SCHEMA, "records": records}
+
+    def _keep_overhead(self) -> None:
+        assert self.runner is not None, "begin() comes first"
+        if (overhead := self.overhead()) is not None:
+            self.runner.journal.manifest.overhead = overhead.to_dict()
 
 
 def headline(record: Record) -> str:

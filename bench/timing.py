@@ -6,6 +6,7 @@ it and fills the findings in. A wrong result raises before anything is timed.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,16 +31,18 @@ _BLOCKS = 10
 
 def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
     """Epochs from the same start, whole or scaled up from a part of one (flag "extrapolated")."""
-    workload = TrainEpoch(setting)
-    workload.prepare()
+    with findings.phase("checks"):
+        workload = TrainEpoch(setting)
+        workload.prepare()
     batches = workload.batches
-    warmup = until_steady(
-        lambda: workload.run(1), device=cell.device, maximum=12, seconds=_share(cell, 1.5)
-    )
-    steps = _steps_per_round(cell, workload)
+    with findings.phase("warm_up"):
+        warmup = until_steady(
+            lambda: workload.run(1), device=cell.device, maximum=12, seconds=_share(cell, 1.5)
+        )
+        steps = _steps_per_round(cell, workload)
     done = workload.samples_in(steps)
     seconds = []
-    with contention() as reading:
+    with findings.phase("measured"), contention() as reading:
         for _ in range(cell.rounds):
             workload.reset()
             with Stopwatch(cell.device) as watch:
@@ -68,8 +71,9 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
 
 def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
     """Whole requests from histories; nothing is kept between them."""
-    workload = Recommend(setting)
-    workload.prepare()
+    with findings.phase("checks"):
+        workload = Recommend(setting)
+        workload.prepare()
     _time_requests(cell, workload.request, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
@@ -77,8 +81,9 @@ def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
 
 def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
     """One more event from kept state."""
-    workload = ServeStep(setting)
-    workload.prepare()
+    with findings.phase("checks"):
+        workload = ServeStep(setting)
+        workload.prepare()
     _time_requests(cell, workload.request, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     findings.metrics["state_bytes"] = fact(workload.state_bytes(), "B", "counted, one user")
@@ -86,15 +91,17 @@ def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
 
 def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
     """The whole test split in full, by untrained weights: what it costs. Scores are `fit`'s."""
-    workload = RankAll(setting, ranks)
-    workload.prepare()
+    with findings.phase("checks"):
+        workload = RankAll(setting, ranks)
+        workload.prepare()
 
     def run_once() -> None:
         workload.run()
 
-    warmup = until_steady(run_once, device=cell.device, maximum=5, seconds=5.0)
+    with findings.phase("warm_up"):
+        warmup = until_steady(run_once, device=cell.device, maximum=5, seconds=5.0)
     seconds = []
-    with contention() as reading:
+    with findings.phase("measured"), contention() as reading:
         for _ in range(cell.rounds):
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
@@ -124,11 +131,13 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     def run_once() -> None:
         request(0)
 
-    warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
+    with findings.phase("warm_up"):
+        warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
+    gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
     latencies: list[float] = []
     watch = Stopwatch(cell.device)
     end = now() + LATENCY_SECONDS
-    with gc_disabled(), contention() as reading:
+    with gc_disabled(), findings.phase("measured"), contention() as reading:
         for index in range(cell.requests):
             with watch:
                 request(index)

@@ -100,6 +100,7 @@ class Record:
         flags: such as "extrapolated", "contended".
         machine: see measure/machine.py. data: name, counts, sequence hash, source.
         wall_s: seconds from the start of the first worker to its end, warm-up and imports included.
+        overhead: pass ("time", "memory") -> what its worker spent its seconds on.
     """
 
     cell_id: str
@@ -115,6 +116,7 @@ class Record:
     data: dict[str, Any] = field(default_factory=dict)
     started: str = ""
     wall_s: float = 0.0
+    overhead: dict[str, dict[str, float]] = field(default_factory=dict)
     details: str | None = None
     schema: str = SCHEMA
 

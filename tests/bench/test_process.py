@@ -39,6 +39,19 @@ def test_a_worker_gives_its_findings(tmp_path: Path) -> None:
     assert findings.resolved["torch_threads"] == 1
     assert findings.resolved["allocator"].startswith("glibc, memory kept")
     assert findings.data["sequence_hash"]
+    parts = {
+        "interpreter",
+        "import_torch",
+        "imports",
+        "data",
+        "warm_up",
+        "checks",
+        "measured",
+        "exit",
+    }
+    assert parts <= set(findings.phases)
+    assert all(seconds >= 0 for seconds in findings.phases.values())
+    assert findings.phases["other"] < 0.5
 
 
 def test_a_worker_killed_by_sigkill_leaves_findings_that_say_so(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_records_say_what_ran_where_and_on_what(finished: Path) -> None:
             assert record.resolved["allocator"].startswith("glibc, memory kept")
     backends = {r.config["model"]: r.resolved.get("backend") for r in records_of(finished).values()}
     assert backends["mamba4rec"] == "numba"
-    assert backends["sasrec"] == "torch"
+    assert backends["sasrec"] == "numba"
 
 
 def test_each_workload_gives_its_metrics(finished: Path) -> None:
@@ -120,6 +120,17 @@ def test_the_first_line_says_which_data_and_the_next_how_long(finished: Path) ->
     assert out.startswith("data: synthetic_u60_i50_n20, 60 users, 50 items")
     assert re.search(r"suite smoke: \d+ cells to measure, about ", out)
     assert "\x1b" not in out  # no bar where there is no terminal
+
+
+def test_the_last_lines_say_where_the_seconds_went(finished: Path) -> None:
+    out = (finished / "out.txt").read_text()
+    said = r"\d+ s: measured \d+%, warm-up and imports \d+%, checks \d+%, suite itself \d+%"
+    assert re.search(said, out)
+    overhead = json.loads((finished / "run.json").read_text())["seqrec_bench"]["overhead"]
+    assert overhead.pop("total") == pytest.approx(sum(overhead.values()))
+    assert min(overhead.values()) > 0
+    manifest = json.loads(next(finished.glob("results/*/manifest.json")).read_text())
+    assert manifest["overhead"]["measured"] == overhead["measured"]
 
 
 def test_trained_weights_are_kept_and_load(finished: Path) -> None:
