@@ -19,19 +19,20 @@ from numba import types
 
 from models.ops.simd import (
     LANES,
-    clear,
     floats,
     fma,
+    inlined,
     integers,
     lane_sum,
     load,
+    load_part,
     native,
     separate,
     splat,
     store,
     unpack,
 )
-from models.ops.simd_block import ROWS, gather, multiply_into, multiply_onto, scatter, to_panels
+from models.ops.simd_block import ROWS, gather, product, to_panels
 from models.ops.simd_math import exp2
 
 KEYS = 128
@@ -45,8 +46,8 @@ _PITCH = KEYS + LANES
 
 def backward_scratch(width: int) -> int:
     """Floats that one thread needs; head size in whole vectors."""
-    blocks = 6 * KEYS + 3 * QUERIES + ROWS
-    return 3 * LANES + 2 * QUERIES + blocks * width + 2 * QUERIES * _PITCH
+    blocks = 8 + 2 * ROWS + 2 * QUERIES + 3 * KEYS
+    return 4 * LANES + 2 * QUERIES + blocks * width + 2 * QUERIES * _PITCH
 
 
 @separate
@@ -57,7 +58,7 @@ def backward(
     """Write dquery, dkey and dvalue of some sequences and heads."""
     head = integers(head_at)
     query_row, key_row = head[1], head[4]
-    kept = floats(head[6])
+    out, kept = floats(head[5]), floats(head[6])
     query_offsets, key_offsets = integers(head[7]), integers(head[8])
     heads, size, causal = head[9], head[10], head[11] != 0
     width = (size + LANES - 1) // LANES * LANES
@@ -66,25 +67,17 @@ def backward(
     fence, spare_at = floats(scratch_at), scratch_at + 4 * 2 * LANES
     store(fence, 0, splat(_ZERO))
     store(fence, LANES, splat(_NEVER))
-    tops = floats(spare_at + 4 * LANES)
-    means = floats(spare_at + 4 * (LANES + QUERIES))
-    queries_at = spare_at + 4 * (LANES + 2 * QUERIES)
+    spare = floats(spare_at)
+    tops = floats(spare_at + 4 * (2 * LANES + (8 + 2 * ROWS) * width))
+    means = floats(spare_at + 4 * (2 * LANES + (8 + 2 * ROWS) * width + QUERIES))
+    queries_at = spare_at + 4 * (2 * LANES + (8 + 2 * ROWS) * width + 2 * QUERIES)
     slopes_at = queries_at + 4 * QUERIES * width
-    outs_at = slopes_at + 4 * QUERIES * width
-    tile_at = outs_at + 4 * QUERIES * width
-    keys_at = tile_at + 4 * ROWS * width
-    values_at = keys_at + 4 * KEYS * width
-    key_panels_at = values_at + 4 * KEYS * width
+    keys_at = slopes_at + 4 * QUERIES * width
+    key_panels_at = keys_at + 4 * KEYS * width
     value_panels_at = key_panels_at + 4 * KEYS * width
-    dkeys_at = value_panels_at + 4 * KEYS * width
-    dvalues_at = dkeys_at + 4 * KEYS * width
-    odds_at = dvalues_at + 4 * KEYS * width
+    odds_at = value_panels_at + 4 * KEYS * width
     pull_at = odds_at + 4 * QUERIES * _PITCH
-    query, slope, out = floats(queries_at), floats(slopes_at), floats(outs_at)
-    tile, key = floats(tile_at), floats(keys_at)
-    key_panels, value_panels = floats(key_panels_at), floats(value_panels_at)
-    dkey, dvalue = floats(dkeys_at), floats(dvalues_at)
-    odds, pull = floats(odds_at), floats(pull_at)
+    slope, odds, pull = floats(slopes_at), floats(odds_at), floats(pull_at)
     out_row = heads * size
     for sequence in range(sequence_start, sequence_stop):
         origin = query_offsets[sequence]
@@ -93,54 +86,58 @@ def backward(
         for h in range(head_start, head_stop):
             query_at = 4 * (origin * query_row + h * size)
             key_at = 4 * (key_offsets[sequence] * key_row + h * size)
-            out_at = 4 * (origin * out_row + h * size)
+            out_at = origin * out_row + h * size
             if keys == 0:
-                clear(tile, 0, ROWS * width)
-                for row in range(queries):
-                    at = head[13] + query_at + 4 * row * query_row
-                    scatter(at, query_row, tile_at, 1, size, width, spare_at)
+                _clear_rows(head[13] + query_at, query_row, queries, size)
+            if queries == 0:
+                _clear_rows(head[14] + key_at, key_row, keys, size)
+                _clear_rows(head[15] + key_at, key_row, keys, size)
+                continue
             for begin in range(0, keys, KEYS):
                 count = min(KEYS, keys - begin)
-                padded = (count + LANES - 1) // LANES * LANES
-                at = key_at + 4 * begin * key_row
-                gather(keys_at, head[2] + at, key_row, count, padded, size, width, spare_at)
-                gather(values_at, head[3] + at, key_row, count, padded, size, width, spare_at)
-                to_panels(key_panels_at, keys_at, padded, width, scale * _LOG2_E)
-                to_panels(value_panels_at, values_at, padded, width, 1.0)
-                clear(dkey, 0, padded * width)
-                clear(dvalue, 0, padded * width)
+                at = head[2] + key_at + 4 * begin * key_row
+                gather(keys_at, at, key_row, count, count, size, width, count, spare_at)
+                to_panels(
+                    key_panels_at, at, key_row, count, size, width, scale * _LOG2_E, 0, spare_at
+                )
+                at = head[3] + key_at + 4 * begin * key_row
+                to_panels(value_panels_at, at, key_row, count, size, width, 1.0, count, spare_at)
                 for first in range(begin if causal else 0, queries, QUERIES):
                     real = min(QUERIES, queries - first)
                     whole = (real + ROWS - 1) // ROWS * ROWS
                     at = query_at + 4 * first * query_row
-                    gather(queries_at, head[0] + at, query_row, real, whole, size, width, spare_at)
-                    at = out_at + 4 * first * out_row
-                    gather(slopes_at, head[12] + at, out_row, real, whole, size, width, spare_at)
-                    gather(outs_at, head[5] + at, out_row, real, whole, size, width, spare_at)
-                    for row in range(real):
-                        place = 2 * ((origin + first + row) * heads + h)
-                        share = splat(kept[place + 1])
-                        sums = splat(_ZERO)
-                        for c in range(row * width, (row + 1) * width, LANES):
-                            slopes = load(slope, c) * share
-                            store(slope, c, slopes)
-                            sums = fma(slopes, load(out, c), sums)
-                        tops[row], means[row] = kept[place], lane_sum(sums) * factor
-                    for row in range(real, whole):
+                    gather(
+                        queries_at, head[0] + at, query_row, real, whole, size, width, real,
+                        spare_at,
+                    )  # fmt: skip
+                    at = head[12] + 4 * (out_at + first * out_row)
+                    gather(slopes_at, at, out_row, real, whole, size, width, real, spare_at)
+                    for row in range(whole):
                         tops[row], means[row] = _ZERO, _ZERO
-                    for tiled in range(0, whole, ROWS):
-                        seen = min(count, first + tiled - begin + ROWS) if causal else count
+                        if row < real:
+                            place = 2 * ((origin + first + row) * heads + h)
+                            share = splat(kept[place + 1])
+                            sums = splat(_ZERO)
+                            at = out_at + (first + row) * out_row
+                            for c in range(0, width, LANES):
+                                slopes = load(slope, row * width + c) * share
+                                store(slope, row * width + c, slopes)
+                                sums = fma(slopes, load_part(out, at + c, size - c, spare), sums)
+                            tops[row], means[row] = kept[place], lane_sum(sums) * factor
+                    for tile in range(0, whole, ROWS):
+                        seen = min(count, first + tile - begin + ROWS) if causal else count
                         last = (seen - 1) // LANES * LANES
-                        for left in range(0, last + 1, LANES):
-                            multiply_into(
-                                odds, tiled * _PITCH + left, _PITCH, query, tiled * width, width,
-                                1, key_panels, left * width, LANES, width,
-                            )  # fmt: skip
-                            multiply_into(
-                                pull, tiled * _PITCH + left, _PITCH, slope, tiled * width, width,
-                                1, value_panels, left * width, LANES, width,
-                            )  # fmt: skip
-                        for row in range(tiled, tiled + ROWS):
+                        product(
+                            odds_at + 4 * tile * _PITCH, _PITCH, ROWS, last + LANES, True,
+                            queries_at + 4 * tile * width, width, 1,
+                            key_panels_at, LANES, LANES * width, size, spare_at,
+                        )  # fmt: skip
+                        product(
+                            pull_at + 4 * tile * _PITCH, _PITCH, ROWS, last + LANES, True,
+                            slopes_at + 4 * tile * width, width, 1,
+                            value_panels_at, LANES, LANES * width, size, spare_at,
+                        )  # fmt: skip
+                        for row in range(tile, tile + ROWS):
                             base = row * _PITCH
                             mine = min(count, first + row - begin + 1) if causal else count
                             top, mean = splat(tops[row]), splat(means[row])
@@ -151,34 +148,38 @@ def backward(
                                 chance = exp2(load(odds, c) - top)
                                 store(odds, c, chance)
                                 store(pull, c, chance * (load(pull, c) * splat(factor) - mean))
-                        at = head[13] + query_at + 4 * (first + tiled) * query_row
-                        rows = min(ROWS, real - tiled)
-                        if begin > 0:
-                            gather(tile_at, at, query_row, rows, ROWS, size, width, spare_at)
-                        else:
-                            clear(tile, 0, ROWS * width)
-                        for left in range(0, width, LANES):
-                            multiply_onto(
-                                tile, left, width, pull, tiled * _PITCH, _PITCH, 1,
-                                key, left, width, seen,
-                            )  # fmt: skip
-                        scatter(at, query_row, tile_at, rows, size, width, spare_at)
+                        at = head[13] + query_at + 4 * (first + tile) * query_row
+                        product(
+                            at, query_row, min(ROWS, real - tile), size, begin == 0,
+                            pull_at + 4 * tile * _PITCH, _PITCH, 1,
+                            keys_at, width, LANES, seen, spare_at,
+                        )  # fmt: skip
                     for k in range(0, count, ROWS):
-                        start = max(0, begin + k - first) if causal else 0
+                        start = begin + k - first if causal else -first
                         if start >= real:
                             break
-                        for left in range(0, width, LANES):
-                            multiply_onto(
-                                dvalue, k * width + left, width, odds, start * _PITCH + k, 1,
-                                _PITCH, slope, start * width + left, width, real - start,
-                            )  # fmt: skip
-                            multiply_onto(
-                                dkey, k * width + left, width, pull, start * _PITCH + k, 1,
-                                _PITCH, query, start * width + left, width, real - start,
-                            )  # fmt: skip
-                at = key_at + 4 * begin * key_row
-                scatter(head[14] + at, key_row, dkeys_at, count, size, width, spare_at)
-                scatter(head[15] + at, key_row, dvalues_at, count, size, width, spare_at)
+                        fresh = start >= 0
+                        start = max(0, start)
+                        at = key_at + 4 * (begin + k) * key_row
+                        corner = 4 * (start * _PITCH + k)
+                        product(
+                            head[15] + at, key_row, min(ROWS, count - k), size, fresh,
+                            odds_at + corner, 1, _PITCH,
+                            slopes_at + 4 * start * width, width, LANES, real - start, spare_at,
+                        )  # fmt: skip
+                        product(
+                            head[14] + at, key_row, min(ROWS, count - k), size, fresh,
+                            pull_at + corner, 1, _PITCH,
+                            queries_at + 4 * start * width, width, LANES, real - start, spare_at,
+                        )  # fmt: skip
+
+
+@inlined
+def _clear_rows(target_at: Any, row: Any, count: Any, size: Any) -> None:
+    target = floats(target_at)
+    for i in range(count):
+        for c in range(size):
+            target[i * row + c] = _ZERO
 
 
 _arguments = unpack(5)

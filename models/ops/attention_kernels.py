@@ -24,22 +24,23 @@ from numba import types
 from models.ops.simd import (
     LANES,
     floats,
+    inlined,
     integers,
     lane_sum,
     load,
+    load_part,
     native,
     separate,
     splat,
     store,
+    store_part,
     unpack,
 )
 from models.ops.simd_block import (
     ROWS,
     gather,
     lane_max,
-    multiply_into,
-    multiply_onto,
-    scatter,
+    product,
     to_panels,
 )
 from models.ops.simd_math import exp2, maximum
@@ -56,7 +57,15 @@ _PITCH = KEYS + LANES
 
 def forward_scratch(width: int, queries: int) -> int:
     """Floats that one thread needs: head size in whole vectors, queries of one task."""
-    return 3 * LANES + 2 * ROWS * width + ROWS * _PITCH + 3 * KEYS * width + 2 * (queries + ROWS)
+    small = 5 * LANES + (8 + 2 * ROWS) * width + 3 * ROWS
+    return small + ROWS * _PITCH + 2 * KEYS * width + 2 * (queries + ROWS)
+
+
+@inlined
+def _scale_row(target: Any, at: Any, size: Any, factor: Any, spare: Any) -> None:
+    for c in range(0, size, LANES):
+        value = load_part(target, at + c, size - c, spare)
+        store_part(target, at + c, size - c, value * splat(factor), spare)
 
 
 @separate
@@ -77,15 +86,13 @@ def forward(
     store(fence, 0, splat(_ZERO))
     store(fence, LANES, splat(_NEVER))
     spare = floats(spare_at)
-    tile_at = spare_at + 4 * LANES
-    mixed_at = tile_at + 4 * ROWS * width
-    scores_at = mixed_at + 4 * ROWS * width
-    rows_at = scores_at + 4 * ROWS * _PITCH
-    panels_at = rows_at + 4 * KEYS * width
+    tile_at = spare_at + 4 * (LANES + (8 + ROWS) * width)
+    state_at = tile_at + 4 * ROWS * width
+    scores_at = state_at + 4 * 2 * (LANES + ROWS)
+    panels_at = scores_at + 4 * ROWS * _PITCH
     values_at = panels_at + 4 * KEYS * width
-    state = floats(values_at + 4 * KEYS * width)
-    tile, mixed, scores = floats(tile_at), floats(mixed_at), floats(scores_at)
-    panels, values = floats(panels_at), floats(values_at)
+    tops, totals = floats(state_at), floats(state_at + 4 * ROWS)
+    scores, past = floats(scores_at), floats(values_at + 4 * KEYS * width)
     out_row = heads * size
     for sequence in range(sequence_start, sequence_stop):
         origin = query_offsets[sequence]
@@ -99,29 +106,26 @@ def forward(
         for h in range(head_start, head_stop):
             query_at = head[0] + 4 * (origin * query_row + h * size)
             key_at = 4 * (key_offsets[sequence] * key_row + h * size)
-            out_at = head[5] + 4 * (origin * out_row + h * size)
+            out_at = origin * out_row + h * size
             for begin in range(0, min(keys, stop) if causal else keys, KEYS):
                 count = min(KEYS, keys - begin)
-                padded = (count + LANES - 1) // LANES * LANES
                 at = key_at + 4 * begin * key_row
-                gather(rows_at, head[2] + at, key_row, count, padded, size, width, spare_at)
-                to_panels(panels_at, rows_at, padded, width, scale)
-                gather(values_at, head[3] + at, key_row, count, count, size, width, spare_at)
+                to_panels(
+                    panels_at, head[2] + at, key_row, count, size, width, scale, count, spare_at
+                )
+                gather(values_at, head[3] + at, key_row, count, count, size, width, count, spare_at)
                 for first in range(max(query_start, begin) if causal else query_start, stop, ROWS):
                     real = min(ROWS, stop - first)
                     seen = min(count, first - begin + ROWS) if causal else count
                     last = (seen - 1) // LANES * LANES
-                    final = begin + count == keys or (causal and first < begin + KEYS)
-                    at = query_at + 4 * first * query_row
-                    gather(tile_at, at, query_row, real, ROWS, size, width, spare_at)
-                    for left in range(0, last + 1, LANES):
-                        multiply_into(
-                            scores, left, _PITCH, tile, 0, width, 1, panels, left * width, LANES,
-                            width,
-                        )  # fmt: skip
-                    at = out_at + 4 * first * out_row
-                    if begin > 0:
-                        gather(mixed_at, at, out_row, real, ROWS, size, width, spare_at)
+                    a_at, a_row = query_at + 4 * first * query_row, query_row
+                    if real < ROWS:
+                        gather(tile_at, a_at, a_row, real, ROWS, size, width, 0, spare_at)
+                        a_at, a_row = tile_at, width
+                    product(
+                        scores_at, _PITCH, ROWS, last + LANES, True, a_at, a_row, 1,
+                        panels_at, LANES, LANES * width, size, spare_at,
+                    )  # fmt: skip
                     for row in range(ROWS):
                         base = row * _PITCH
                         mine = min(count, first - begin + row + 1) if causal else count
@@ -129,42 +133,40 @@ def forward(
                         store(scores, base + last, edge)
                         for c in range(0, last, LANES):
                             edge = maximum(load(scores, base + c), edge)
-                        top = lane_max(edge)
-                        place = 2 * (first - query_start + row)
+                        tops[row] = lane_max(edge)
                         if begin > 0:
-                            top = max(top, state[place])
+                            tops[row] = max(tops[row], past[2 * (first - query_start + row)])
+                    for row in range(ROWS):
+                        base, top = row * _PITCH, splat(tops[row])
                         sums = splat(_ZERO)
-                        for c in range(0, last + 1, LANES):
-                            odds = exp2(load(scores, base + c) - splat(top))
-                            store(scores, base + c, odds)
+                        for c in range(base, base + last + 1, LANES):
+                            odds = exp2(load(scores, c) - top)
+                            store(scores, c, odds)
                             sums = sums + odds
-                        total = lane_sum(sums)
-                        if begin > 0:
-                            shrink = exp2(splat(state[place] - top))
-                            store(spare, 0, shrink)
-                            total += state[place + 1] * spare[0]
-                            for c in range(row * width, (row + 1) * width, LANES):
-                                store(mixed, c, load(mixed, c) * shrink)
-                        state[place], state[place + 1] = top, total
-                    for left in range(0, width, LANES):
-                        if begin == 0:
-                            multiply_into(
-                                mixed, left, width, scores, 0, _PITCH, 1, values, left, width, seen
-                            )
-                        else:
-                            multiply_onto(
-                                mixed, left, width, scores, 0, _PITCH, 1, values, left, width, seen
-                            )
-                    if final:
+                        totals[row] = lane_sum(sums)
+                    at = out_at + first * out_row
+                    if begin > 0:
                         for row in range(real):
                             place = 2 * (first - query_start + row)
-                            share = _ONE / state[place + 1]
-                            for c in range(row * width, (row + 1) * width, LANES):
-                                store(mixed, c, load(mixed, c) * splat(share))
+                            store(spare, 0, exp2(splat(past[place] - tops[row])))
+                            shrink = spare[0]
+                            totals[row] += past[place + 1] * shrink
+                            _scale_row(out, at + row * out_row, size, shrink, spare)
+                    product(
+                        head[5] + 4 * at, out_row, real, size, begin == 0, scores_at, _PITCH, 1,
+                        values_at, width, LANES, seen, spare_at,
+                    )  # fmt: skip
+                    if begin + count == keys or (causal and first < begin + KEYS):
+                        for row in range(real):
+                            share = _ONE / totals[row]
+                            _scale_row(out, at + row * out_row, size, share, spare)
                             if head[6] != 0:
                                 to = 2 * ((origin + first + row) * heads + h)
-                                kept[to], kept[to + 1] = state[place], share
-                    scatter(at, out_row, mixed_at, real, size, width, spare_at)
+                                kept[to], kept[to + 1] = tops[row], share
+                    else:
+                        for row in range(real):
+                            place = 2 * (first - query_start + row)
+                            past[place], past[place + 1] = tops[row], totals[row]
 
 
 _arguments = unpack(7)

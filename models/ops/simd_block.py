@@ -160,16 +160,41 @@ def _transpose_eight(
     ), codegen
 
 
+@emitted
+def _prefetch(typingctx: Any, pointer: Any, index: Any) -> Any:
+    """Ask for pointer[index] before it is needed; the address may be anywhere."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        number = ir.IntType(32)
+        place = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        at = builder.bitcast(builder.gep(args[0], [args[1]]), place)
+        builder.call(function, [at, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(pointer_type, types.intp), codegen
+
+
 @separate
 def gather(
     target_at: int, source_at: int, row: int, count: int, padded: int, size: int, width: int,
-    spare_at: int,
+    ahead: int, spare_at: int,
 ) -> None:  # fmt: skip
-    """target (padded, width) = source (count, size) with rows `row` apart, zeros around it."""
+    """target (padded, width) = source (count, size) with rows `row` apart, zeros around it.
+
+    Rows `ahead` of these are asked for, so that they are in the cache when their turn comes.
+    """
     target, source, spare = floats(target_at), floats(source_at), floats(spare_at)
-    for i in range(count):
-        for c in range(0, width, LANES):
-            store(target, i * width + c, load_part(source, i * row + c, size - c, spare))
+    if size == width:
+        for i in range(count):
+            for c in range(0, width, LANES):
+                store(target, i * width + c, load(source, i * row + c))
+                _prefetch(source, (i + ahead) * row + c)
+    else:
+        for i in range(count):
+            for c in range(0, width, LANES):
+                store(target, i * width + c, load_part(source, i * row + c, size - c, spare))
     for i in range(count * width, padded * width, LANES):
         store(target, i, splat(_ZERO))
 
@@ -186,14 +211,65 @@ def scatter(
 
 
 @separate
-def to_panels(panels_at: int, rows_at: int, count: int, width: int, scale: float) -> None:
-    """panels (count / LANES, width, LANES) = scale * rows (count, width), LANES rows at a time."""
-    panels, rows = floats(panels_at), floats(rows_at)
+def to_panels(
+    panels_at: int, source_at: int, row: int, count: int, size: int, width: int, scale: float,
+    ahead: int, spare_at: int,
+) -> None:  # fmt: skip
+    """panels (ceil(count / LANES), width, LANES) = scale * source (count, size) transposed,
+    LANES rows at a time, zeros around it; spare: (8, width) and LANES more.
+    """
+    panels, source, spare = floats(panels_at), floats(source_at), floats(spare_at)
     factor = np.float32(scale)
-    for first in range(0, count, LANES):
-        for half in range(0, LANES, 8):
+    for first in range(0, (count + LANES - 1) // LANES * LANES, 8):
+        to = first // LANES * LANES * width + first % LANES
+        whole = size == width and first + 8 <= count
+        if whole:
+            for i in range(8):
+                for c in range(0, width, LANES):
+                    _prefetch(source, (first + i + ahead) * row + c)
             for c in range(0, width, 8):
                 _transpose_eight(
-                    panels, first * width + c * LANES + half, LANES,
-                    rows, (first + half) * width + c, width, factor,
-                )  # fmt: skip
+                    panels, to + c * LANES, LANES, source, first * row + c, row, factor
+                )
+        else:
+            real = max(0, min(8, count - first))
+            gather(
+                spare_at + 4 * LANES, source_at + 4 * first * row, row, real, 8, size, width, 0,
+                spare_at,
+            )  # fmt: skip
+            for c in range(0, width, 8):
+                _transpose_eight(panels, to + c * LANES, LANES, spare, LANES + c, width, factor)
+
+
+@separate
+def product(
+    c_at: int, c_row: int, rows: int, columns: int, fresh: bool,
+    a_at: int, a_row: int, a_column: int, b_at: int, b_row: int, b_panel: int, depth: int,
+    spare_at: int,
+) -> None:  # fmt: skip
+    """c (rows <= ROWS, columns) = a b, or += where not `fresh`; depth >= 1.
+
+    a: (ROWS, depth), b: (depth, columns padded to LANES), its columns by panels `b_panel` apart;
+    spare: LANES and (ROWS, columns padded). Writes nothing beside c.
+    """
+    c, a, b, spare = floats(c_at), floats(a_at), floats(b_at), floats(spare_at)
+    width = (columns + LANES - 1) // LANES * LANES
+    whole = rows == ROWS and columns == width
+    to, to_row = (c_at, c_row) if whole else (spare_at + 4 * LANES, width)
+    target = floats(to)
+    if not (fresh or whole):
+        gather(to, c_at, c_row, rows, ROWS, columns, width, 0, spare_at)
+    if fresh:
+        for panel in range(width // LANES):
+            multiply_into(
+                target, panel * LANES, to_row, a, 0, a_row, a_column, b, panel * b_panel, b_row,
+                depth,
+            )  # fmt: skip
+    else:
+        for panel in range(width // LANES):
+            multiply_onto(
+                target, panel * LANES, to_row, a, 0, a_row, a_column, b, panel * b_panel, b_row,
+                depth,
+            )  # fmt: skip
+    if not whole:
+        scatter(c_at, c_row, to, rows, columns, width, spare_at)
