@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from models.ops.linear_cross_entropy import linear_cross_entropy
+from models.ops.target_rank import rank_of_target
+from models.ops.top_k import score_top_k
 from models.packed import Chosen, Packed, pack
 
 Objective = Literal["last", "all", "cloze"]
@@ -136,18 +138,38 @@ class SequentialRecommender(nn.Module):
             self.output_hidden(hidden), self.output_weight(), self.output_bias()
         )
 
-    def recommend(self, item_seq: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k best next items: ids (B, K) and scores (B, K), best first; seen items are not
-        removed.
-        """
-        return self.top_k(self.score(item_seq, lengths), k)
+    def recommend(
+        self, item_seq: Tensor, lengths: Tensor, k: int, *, filter_seen: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The k best next items: ids (B, K) and scores (B, K), best first.
 
-    def top_k(self, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Ids and scores (B, K) of the k best of `scores` (B, V), padding never among them."""
-        if not 1 <= k <= self.num_items:
-            raise ValueError(f"k={k}: allowed are 1 to {self.num_items} (num_items)")
-        best, index = scores[:, 1:].topk(k, dim=1)
-        return index + 1, best
+        With `filter_seen` without those of the history; where fewer than k are left, ids are 0.
+        """
+        seen = None
+        if filter_seen:
+            behind = torch.arange(item_seq.shape[1], device=item_seq.device) >= lengths[:, None]
+            seen = item_seq.masked_fill(behind, 0)  # (B, L)
+        return self.recommend_hidden(self.last_hidden(item_seq, lengths), k, seen=seen)
+
+    def recommend_hidden(
+        self, hidden: Tensor, k: int, *, seen: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same for hidden states (B, D), such as `step` returns; `seen` (B, S) ids are left
+        out, 0 is none.
+        """
+        return score_top_k(
+            self.output_hidden(hidden), self.output_weight(), self.output_bias(), k,
+            seen=seen, backend=self.layer_backend,
+        )  # fmt: skip
+
+    def rank(self, item_seq: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """Ranks (B,) float64 of the target items (B,) among all, as models/ops/target_rank.py
+        defines them.
+        """
+        return rank_of_target(
+            self.output_hidden(self.last_hidden(item_seq, lengths)), self.output_weight(),
+            self.output_bias(), targets, backend=self.layer_backend,
+        )  # fmt: skip
 
     # -- the item table as the output layer; BERT4Rec adds a transform and a bias ---------------
 
@@ -155,7 +177,8 @@ class SequentialRecommender(nn.Module):
         return hidden
 
     def output_weight(self) -> Tensor:
-        return self.item_embedding.weight[: self.num_items + 1]  # (V, D)
+        table = self.item_embedding.weight
+        return table if len(table) == self.num_items + 1 else table[: self.num_items + 1]  # (V, D)
 
     def output_bias(self) -> Tensor | None:
         return None

@@ -4,6 +4,8 @@ untimed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ _ROWS, _EVENTS = 9, 24
 _NO_GRADIENT = 1e-7
 
 
+Rank = Callable[[Tensor, Tensor], Tensor]  # scores (B, V), targets (B,) -> ranks (B,)
 _Gradients = tuple[Tensor | None, ...]
 
 
@@ -69,6 +72,18 @@ def check_training(model: SequentialRecommender, setting: Setting) -> None:
                 raise Incorrect(f"gradient of {name}: only one of kernel and reference has one")
         elif float(theirs.abs().max()) > _NO_GRADIENT:
             _compare(mine.float(), theirs, f"gradient of {name}", 10 * tolerance)
+
+
+@torch.no_grad()
+def check_ranks(model: SequentialRecommender, rank: Rank) -> None:
+    """The model's own ranks against those of its scores; near ones may change places."""
+    item_seq, lengths = _sample(model)
+    targets = item_seq[:, 0]
+    with _evaluating(model):
+        got = model.rank(item_seq, lengths, targets)
+        want = rank(model.score(item_seq, lengths).float(), targets)
+    if not float((got - want).abs().max()) <= 1 + model.num_items * TOLERANCES[torch.float32]:
+        raise Incorrect(f"ranks {got.tolist()} differ from those of the scores, {want.tolist()}")
 
 
 @torch.no_grad()

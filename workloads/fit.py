@@ -18,8 +18,8 @@ from torch import Tensor
 from data.batches import train_batches
 from models import weights
 from models.base import SequentialRecommender
-from workloads.checks import Incorrect, check_kernels, check_training
-from workloads.rank_all import Rank, RankAll
+from workloads.checks import Incorrect, Rank, check_kernels, check_ranks, check_training
+from workloads.rank_all import RankAll
 from workloads.setting import Setting
 from workloads.trainer import Trainer
 
@@ -46,7 +46,7 @@ class Fit:
     weights.
 
     Args:
-        rank: scores (B, V), targets (B,) -> ranks (B,).
+        rank: scores (B, V), targets (B,) -> ranks (B,); what the model's ranks are checked against.
         score: ranks (U,) -> the figure that early stopping watches, higher is better.
         max_epochs, patience: in epochs.
         path: where the best weights are saved.
@@ -71,6 +71,7 @@ class Fit:
         self.model: SequentialRecommender = self.setting.make_model()
         check_kernels(self.model)
         check_training(self.model, self.setting)
+        check_ranks(self.model, self.valid.rank)
         self.trainer = Trainer(self.model, self.setting)
 
     def run(self) -> Course:

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from data.batches import eval_batches
 from models.base import SequentialRecommender
-from workloads.checks import check_kernels
+from workloads.checks import Rank, check_kernels, check_ranks
 from workloads.setting import Setting
-
-Rank = Callable[[Tensor, Tensor], Tensor]
 
 
 class RankAll:
-    """`run()` ranks the whole split; `rank` makes ranks (B,) of scores (B, V) and targets (B,)."""
+    """`run()` ranks the whole split.
+
+    Args:
+        rank: what a rank is: scores (B, V), targets (B,) -> ranks (B,). The models' own ranks,
+            which need no scores (B, V), are checked against it.
+    """
 
     def __init__(
         self, setting: Setting, rank: Rank, *, part: Literal["valid", "test"] = "test"
@@ -35,6 +38,7 @@ class RankAll:
     def prepare(self) -> None:
         self._weights()
         check_kernels(self.model)
+        check_ranks(self.model, self.rank)
 
     def run(self) -> Tensor:
         return self.ranks_of(self.model)
@@ -48,8 +52,8 @@ class RankAll:
         for batch in self.batches:
             batch = batch.to(self.setting.device)
             with self.setting.autocast():
-                scores = model.score(batch.item_seq, batch.lengths)
-            ranks.append(self.rank(scores.float(), batch.targets).cpu())
+                found = model.rank(batch.item_seq, batch.lengths, batch.targets)
+            ranks.append(found.cpu())
         model.train(training)
         return torch.cat(ranks)
 

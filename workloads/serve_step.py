@@ -39,7 +39,7 @@ class ServeStep:
         event = self.requests.events(index).to(self.setting.device)
         with self.setting.autocast():
             hidden, _ = self.model.step(event, self.state)
-            ids, _ = self.model.top_k(self.model.score_hidden(hidden), TOP_K)
+            ids, _ = self.model.recommend_hidden(hidden, TOP_K)
         return ids.cpu()
 
     def flops(self) -> int:

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import models
+from measure.ranking import ranks
 from models import weights
 from models.base import NotSupported, SequentialRecommender
 
@@ -154,9 +155,27 @@ def test_recommendations_are_the_best_scores_without_padding(
     scores = model.score(item_seq, lengths)
     scores[:, 0] = -torch.inf
     order = scores.argsort(dim=1, descending=True)[:, :10]
-    assert torch.equal(best, scores.gather(1, order))
-    assert int(ids.min()) >= 1
-    assert torch.equal(scores.gather(1, ids), best)
+    assert torch.equal(ids, order)
+    assert torch.allclose(best, scores.gather(1, order), atol=1e-6)
+
+
+def test_recommendations_leave_out_what_was_seen_where_asked(
+    model: SequentialRecommender,
+) -> None:
+    item_seq, lengths = histories()
+    behind = torch.arange(MAX_LEN) >= lengths[:, None]
+    item_seq[behind] = 9  # whatever lies there was not seen
+    ids, _ = model.recommend(item_seq, lengths, NUM_ITEMS, filter_seen=True)
+    for row, kept in enumerate(ids.tolist()):
+        seen = set(item_seq[row, : lengths[row]].tolist())
+        assert set(kept) - {0} == set(range(1, NUM_ITEMS + 1)) - seen
+
+
+def test_the_models_own_ranks_are_those_of_its_scores(model: SequentialRecommender) -> None:
+    item_seq, lengths = histories()
+    targets = torch.tensor([1, 2, 3, NUM_ITEMS])
+    wanted = ranks(model.score(item_seq, lengths), targets)
+    assert torch.equal(model.rank(item_seq, lengths, targets), wanted)
 
 
 @pytest.mark.parametrize("k", [0, NUM_ITEMS + 1])
