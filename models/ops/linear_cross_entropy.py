@@ -27,6 +27,8 @@ BACKENDS = ("auto", "reference", "blocked", "numba")
 # Bytes of one block's logits. On a CPU the best of 2**18 .. 2**24 at 25,600 x 3,417 x 64; the range
 # 2**20 .. 2**22 is flat. On a GPU a block must fill the machine instead.
 _BLOCK_BYTES = {"cpu": 2**21, "cuda": 2**28}
+# Catalogues above this many classes: the logits of a tile of positions leave the cache.
+_LARGE = 2**14
 
 
 def linear_cross_entropy(
@@ -60,11 +62,14 @@ def linear_cross_entropy(
     name = resolve_loss(backend, hidden.device, hidden.dtype)
     if name == "reference":
         return linear_cross_entropy_reference(hidden, weight, targets, bias)
+    if name == "numba" and len(targets):
+        if int(targets.min()) < 0 or int(targets.max()) >= len(weight):
+            raise IndexError(f"targets must lie in 0..{len(weight) - 1}")
     inputs = (hidden, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
         loss: Tensor = _Fused.apply(hidden, weight, targets, bias, name)
         return loss
-    return _kernel(name)(hidden, weight, targets, bias, (False, False, False))[0]
+    return _kernel(name, weight.shape[0])(hidden, weight, targets, bias, (False, False, False))[0]
 
 
 def resolve_loss(backend: str, device: str | torch.device, dtype: torch.dtype) -> str:
@@ -97,7 +102,7 @@ class _Fused(torch.autograd.Function):
     ) -> Tensor:
         needed = ctx.needs_input_grad
         wanted = (needed[0], needed[1], needed[3])
-        loss, *gradients = _kernel(name)(hidden, weight, targets, bias, wanted)
+        loss, *gradients = _kernel(name, weight.shape[0])(hidden, weight, targets, bias, wanted)
         ctx.save_for_backward(*gradients)
         ctx.dtypes = [hidden.dtype, weight.dtype, weight.dtype if bias is None else bias.dtype]
         # In blocks the gradients are those of the sum: divided by M, half precision loses them.
@@ -132,10 +137,16 @@ def _check(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None)
         )
 
 
-def _kernel(name: str) -> Callable[..., tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]]:
+def _kernel(
+    name: str, classes: int
+) -> Callable[..., tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]]:
     if name == "blocked":
         return _loss_and_gradients
     # Imported here so that a process which never needs it does not load LLVM.
+    if classes > _LARGE:
+        from models.ops.linear_cross_entropy_large_numba import large_loss_and_gradients
+
+        return large_loss_and_gradients
     from models.ops.linear_cross_entropy_numba import loss_and_gradients_numba
 
     return loss_and_gradients_numba

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -230,3 +232,67 @@ def test_half_precision_keeps_the_small_gradients_of_a_large_batch() -> None:
     want, got = exact.grad[1_000:], half.grad[1_000:].float() / scale
     assert float(want.abs().max()) > 0
     assert float((got - want).norm() / want.norm()) < 0.02
+
+
+@pytest.fixture
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_module, "_LARGE", 0)
+
+
+@pytest.mark.usefixtures("_large", "poisoned_memory")
+@pytest.mark.parametrize("biased", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize(
+    ("positions", "classes", "width"), [(1, 5, 3), (70, 37, 8), (300, 517, 64), (515, 1030, 65)]
+)
+def test_the_kernel_for_large_catalogues_equals_the_reference(
+    positions: int, classes: int, width: int, biased: bool
+) -> None:
+    make = torch.Generator().manual_seed(0)
+    tensors = {
+        "hidden": torch.randn(positions, width, generator=make),
+        "weight": torch.randn(classes, width, generator=make) * 0.3,
+        "targets": torch.randint(classes, (positions,), generator=make),
+        "bias": torch.randn(classes, generator=make),
+    }
+    if not biased:
+        del tensors["bias"]
+    wanted = _loss_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_loss_and_gradients(tensors, "numba"), wanted)
+
+
+@pytest.mark.usefixtures("_large")
+def test_large_catalogues_give_the_same_bits_with_any_number_of_threads(
+    set_threads: Callable[[int], None],
+) -> None:
+    runs = []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        runs.append(_loss_and_gradients(_operands(), "numba"))
+    assert all(torch.equal(a, b) for run in runs for a, b in zip(run, runs[0], strict=True))
+
+
+@pytest.mark.usefixtures("_large")
+def test_huge_logits_of_a_large_catalogue_do_not_overflow() -> None:
+    tensors = _operands()
+    tensors["hidden"] *= 1e4
+    wanted = _loss_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_loss_and_gradients(tensors, "numba"), wanted)
+
+
+@pytest.mark.slow
+def test_a_million_items_fit_in_two_gigabytes() -> None:
+    """A process of its own, whose peak is all that it ever took."""
+    program = """
+import torch
+from models.ops.linear_cross_entropy import linear_cross_entropy
+hidden = torch.randn(512, 64, requires_grad=True)
+weight = torch.randn(1_000_001, 64, requires_grad=True)
+linear_cross_entropy(hidden, weight, torch.randint(1, 1_000_001, (512,))).backward()
+assert torch.isfinite(weight.grad).all()
+import resource
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) * 1024 < 2e9
