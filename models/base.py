@@ -70,15 +70,12 @@ class SequentialRecommender(nn.Module):
         self.max_len = max_len
         self.config = config if config is not None else self.Config()
         self.backend = backend
+        # What the layers around scans and attention ask for (models/ops/backend.py).
+        self.layer_backend = "torch" if backend in ("reference", "torch") else "auto"
         # One row for padding (0); models that need a mask token add one behind the items.
         rows = num_items + 1 + int("cloze" in self.objectives)
         self.item_embedding = nn.Embedding(rows, self.config.hidden_size, padding_idx=0)
         nn.init.normal_(self.item_embedding.weight, std=0.02)
-
-    @property
-    def layer_backend(self) -> str:
-        """Which kernels the layers around scans and attention ask for (models/ops/backend.py)."""
-        return "torch" if self.backend in ("reference", "torch") else "auto"
 
     # -- what a model does -------------------------------------------------------------------
 
@@ -220,6 +217,26 @@ class SequentialRecommender(nn.Module):
     def state_bytes(self, seq_len: int) -> int:
         """Bytes of one user's serving state after `seq_len` events, float32."""
         raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    # -- compiling ------------------------------------------------------------------------------
+
+    def compile_layers(self, mode: str) -> None:
+        """Have torch.compile make what each layer does between attention or scan and the next.
+
+        Those themselves are fused kernels already. Compiling happens at the first call, for any
+        number of rows at once.
+
+        Raises:
+            NotSupported: the model has no such layers.
+        """
+        layers = [module for module in self.modules() if hasattr(module, "finish")]
+        if not layers:
+            raise NotSupported(f"{self.label} has no layers to compile: its kernel is all there is")
+        for module in self.modules():
+            if hasattr(module, "layer_backend"):
+                module.layer_backend = "torch"
+        for layer in layers:
+            layer.finish = torch.compile(layer.finish, mode=mode, dynamic=True)
 
     # -- facts -----------------------------------------------------------------------------------
 
