@@ -1,0 +1,229 @@
+"""The CPU backend of `gru`: pads, packs and cuts the work for the kernels. Float32 only.
+
+Sequences are sorted by length and cut into groups by shape alone; parts of the weights' gradients
+are summed in a fixed order: the same bits with any number of threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models.ops.gru_backward_kernels import backward_scratch, backward_task
+from models.ops.gru_kernels import FEW, forward_scratch, forward_task, step_task
+from models.ops.panels import panels_in, panels_out, up
+from models.ops.simd import LANES
+from models.ops.simd_matmul import ROWS, WIDTH
+from models.ops.threads import run_tasks
+
+# Sequences that run together: the weights stream from the second-level cache once for all of them.
+_GROUP = 32
+# Each part has a weight gradient of its own.
+_MAX_PARTS = 16
+
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def gru_numba(x: Tensor, offsets: Tensor, weights: Weights, last_only: bool) -> Tensor:
+    """y (T, E), or with last_only the final states (B, E)."""
+    plan = _plan(offsets)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights)):
+        result: Tensor = _GRU.apply(x, *weights, plan, last_only)
+        return result
+    layer = _layer(x, weights)
+    y, last, _ = _run_forward(layer, plan, last_only, keep=False)
+    return layer.cut(last if last_only else y)
+
+
+class _GRU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
+        *weights, plan, last_only = rest
+        layer = _layer(x, (weights[0], weights[1], weights[2], weights[3]))
+        y, last, kept = _run_forward(layer, plan, last_only, keep=True)
+        ctx.save_for_backward(layer.x, layer.weight_ih, layer.weight_hh, y, kept)
+        ctx.plan, ctx.last_only, ctx.sizes = plan, last_only, (layer.inputs, layer.units)
+        return layer.cut(last if last_only else y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight_ih, weight_hh, y, kept = ctx.saved_tensors
+        gradients = _run_backward(x, weight_ih, weight_hh, y, kept, dout, ctx.plan, ctx.last_only)
+        dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh = gradients
+        inputs, units = ctx.sizes
+        return (
+            dx[:, :inputs] if ctx.needs_input_grad[0] else None,
+            dweight_ih[:, :units, :inputs].reshape(-1, inputs),
+            dweight_hh[:, :units, :units].reshape(-1, units),
+            dbias_ih[:, :units].reshape(-1),
+            dbias_hh[:, :units].reshape(-1),
+            None,
+            None,
+        )
+
+
+class _Plan(NamedTuple):
+    """Sequences sorted by length, longest first, and cut into groups.
+
+    By NumPy: at a few numbers its calls take a fifth of PyTorch's.
+    """
+
+    numbers: np.ndarray[Any, np.dtype[np.int64]]  # what `addresses` gives, one after another
+    addresses: tuple[int, int, int, int, int]  # starts, lengths, places, slots, bounds
+    groups: list[tuple[int, int]]
+    batch: int
+    rows: int  # in all sequences
+
+    @property
+    def most(self) -> int:
+        """Sequences of the largest group, in whole tiles."""
+        return max((up(stop - start, ROWS) for start, stop in self.groups), default=0)
+
+
+def _plan(offsets: Tensor) -> _Plan:
+    places_in_rows = offsets.numpy()
+    lengths = np.diff(places_in_rows)
+    batch = len(lengths)
+    order = np.argsort(-lengths, kind="stable")
+    lengths = lengths[order]
+    tiles, count = up(batch, ROWS) // ROWS, up(batch, _GROUP) // _GROUP
+    bounds = [min(batch, tiles * i // max(count, 1) * ROWS) for i in range(count + 1)]
+    slots = np.cumsum(lengths)
+    parts = (places_in_rows[order], lengths, order, [0], slots, bounds)
+    numbers = np.concatenate(parts).astype(np.int64, copy=False)
+    first = numbers.ctypes.data
+    ends = (0, batch, 2 * batch, 3 * batch, 4 * batch + 1)
+    starts, longest, places, slot, bound = (first + 8 * end for end in ends)
+    groups = list(pairwise(bounds))
+    return _Plan(
+        numbers, (starts, longest, places, slot, bound), groups, batch, int(places_in_rows[-1])
+    )
+
+
+class _Layer(NamedTuple):
+    """Input and weights, padded to whole tiles."""
+
+    x: Tensor  # (T, D)
+    weight_ih: Tensor  # (3, E, D)
+    weight_hh: Tensor  # (3, E, E)
+    bias_ih: Tensor  # (3, E)
+    bias_hh: Tensor  # (3, E)
+    inputs: int  # D before padding
+    units: int  # E before padding
+
+    def cut(self, states: Tensor) -> Tensor:
+        return states if states.shape[1] == self.units else states[:, : self.units]
+
+
+def _layer(x: Tensor, weights: Weights) -> _Layer:
+    inputs, units = x.shape[1], weights[1].shape[1]
+    wide, tall = up(inputs, WIDTH) - inputs, up(units, WIDTH) - units
+    shapes = ((3, units, inputs), (3, units, units), (3, units), (3, units))
+    rooms = ((0, wide, 0, tall), (0, tall, 0, tall), (0, tall), (0, tall))
+    made = []
+    for weight, shape, room in zip(weights, shapes, rooms, strict=True):
+        weight = weight.detach().contiguous().view(shape)
+        made.append(F.pad(weight, room) if wide or tall else weight)
+    x = F.pad(x.detach(), (0, wide)) if wide else x.detach().contiguous()
+    return _Layer(x, made[0], made[1], made[2], made[3], inputs, units)
+
+
+def _run_forward(
+    layer: _Layer, plan: _Plan, last_only: bool, *, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y (T, E), final states (B, E), kept gates (T, 4E); what is not wanted comes empty."""
+    x, weight_ih, weight_hh = layer[:3]
+    rows, width, states = len(x), x.shape[1], weight_hh.shape[2]
+    y = torch.empty(rows if keep or not last_only else 0, states)
+    if len(y) > plan.rows:
+        y[plan.rows :] = 0
+    last = torch.empty(plan.batch if last_only else 0, states)
+    kept = torch.empty(plan.rows if keep else 0, 4 * states)
+    empty = torch.empty(0)
+    if plan.batch <= FEW:
+        projected, panels = torch.mm(x, weight_ih.view(-1, width).mT), empty  # (T, 3E)
+    else:
+        both = torch.cat((weight_ih, weight_hh), 2).view(3 * states, -1)  # (3E, D + E)
+        projected, panels = empty, panels_out(both)
+    operands = (x, projected, panels, *layer[1:5])
+    results = [t.data_ptr() for t in (y, last, kept)]
+    head = (*(t.data_ptr() for t in operands), *plan.addresses[:4], *results, width, states)
+    tasks = [(*head, *group) for group in plan.groups]
+    run_tasks(forward_task, tasks, forward_scratch(width, states, plan.most))
+    return y, last, kept
+
+
+def _run_backward(
+    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, y: Tensor, kept: Tensor, dout: Tensor,
+    plan: _Plan, last_only: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """dx (T, D), and the gradients of weights (3, E, ...) and biases (3, E), padded."""
+    width, states = x.shape[1], weight_hh.shape[2]
+    if dout.shape[1] != states:
+        dout = F.pad(dout, (0, states - dout.shape[1]))
+    dout = dout.contiguous()
+    panels_ih = panels_in(weight_ih.roll(1, 0).view(-1, width))
+    panels_hh = panels_in(weight_hh.view(-1, states))
+    dx = torch.empty(x.shape)
+    dx[plan.rows :] = 0
+    parts, count = min(_MAX_PARTS, len(plan.groups)), len(plan.groups)
+    dweight_ih = torch.empty(parts, 3, states, width)
+    dweight_hh = torch.empty(parts, 3, states, states)
+    dbias = torch.empty(parts, 4, states)
+    dy, dlast = (0, dout.data_ptr()) if last_only else (dout.data_ptr(), 0)
+    head = (
+        x.data_ptr(), y.data_ptr(), kept.data_ptr(), dy, dlast, panels_ih.data_ptr(),
+        panels_hh.data_ptr(), *plan.addresses, dx.data_ptr(),
+    )  # fmt: skip
+    tasks = [
+        (*head, *(d[i].data_ptr() for d in (dweight_ih, dweight_hh, dbias)),
+         width, states, count * i // parts, count * (i + 1) // parts, plan.most)
+        for i in range(parts)
+    ]  # fmt: skip
+    run_tasks(backward_task, tasks, backward_scratch(width, states, plan.most))
+    dn, dr, dz, dm = dbias.sum(0)
+    return (
+        dx, dweight_ih.sum(0).roll(-1, 0), dweight_hh.sum(0), torch.stack((dr, dz, dn)),
+        torch.stack((dr, dz, dm)),
+    )  # fmt: skip
+
+
+# Keeps the interpreter's lock, which costs more to give away than the step takes.
+_step = ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 9)(step_task)
+
+
+def gru_step_numba(item_hidden: Tensor, state: Tensor, weights: Weights) -> Tensor | None:
+    """The state (1, E) after one step, or None where the kernel does not fit or gradients are
+    wanted: it takes one row, whole vectors, weights as they lie.
+    """
+    (batch, width), states = item_hidden.shape, state.shape[1]
+    if batch != 1 or width % LANES or states % LANES or not width or not states:
+        return None
+    tensors = (item_hidden, state, *weights)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return None
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    fits = (
+        state.shape[0] == 1
+        and weight_ih.shape == (3 * states, width)
+        and weight_hh.shape == (3 * states, states)
+        and bias_ih.shape == bias_hh.shape == (3 * states,)
+    )
+    for tensor in tensors:
+        fits = fits and tensor.dtype is torch.float32 and tensor.is_contiguous() and tensor.is_cpu
+    if not fits:
+        return None
+    after = torch.empty(1, states)
+    _step(
+        item_hidden.data_ptr(), state.data_ptr(), weight_ih.data_ptr(), weight_hh.data_ptr(),
+        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states,
+    )  # fmt: skip
+    return after
