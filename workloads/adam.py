@@ -57,6 +57,8 @@ class Adam:
             eps=self.eps,
             maximize=False,
         )
+        # The fused kernel does not count its writes, and kernels keep weights laid out for them.
+        torch.autograd.graph.increment_version(params)
 
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next backward pass writes instead of adding."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.add_norm_kernels import EPS_UNIT, backward_task, forward_task
-from models.ops.panels import padded, up
+from models.ops.panels import lanes, up
 from models.ops.simd import LANES
 from models.ops.threads import run_tasks
 
@@ -25,7 +25,24 @@ def add_norm_numba(
     noise: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x and residual (T, D), gamma and beta (D,); seed and threshold -> sum, normed."""
-    total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise)
+    if torch.is_grad_enabled():
+        total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise)
+        return total, normed
+    return _forward(x, residual, gamma, beta, eps, noise)
+
+
+def _forward(
+    x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
+    noise: tuple[int, int],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    x = x.detach().contiguous()
+    residual = None if residual is None else residual.detach().contiguous()
+    total, normed = torch.empty(x.shape), torch.empty(x.shape)
+    scale, shift = lanes(gamma, LANES), lanes(beta, LANES)
+    operands = (x, residual, scale, shift, total, normed)
+    head = [0 if t is None else t.data_ptr() for t in operands]
+    tasks = [(*head, x.shape[1], _units(eps), *noise, *part) for part in _parts(x.shape[0])]
+    run_tasks(forward_task, tasks, 2 * LANES)
     return total, normed
 
 
@@ -35,14 +52,7 @@ class _AddNorm(torch.autograd.Function):
         ctx: Any, x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
         noise: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        x = x.detach().contiguous()
-        residual = None if residual is None else residual.detach().contiguous()
-        total, normed = torch.empty(x.shape), torch.empty(x.shape)
-        scale, shift = _lanes(gamma), _lanes(beta)
-        operands = (x, residual, scale, shift, total, normed)
-        head = [0 if t is None else t.data_ptr() for t in operands]
-        tasks = [(*head, x.shape[1], _units(eps), *noise, *part) for part in _parts(x.shape[0])]
-        run_tasks(forward_task, tasks, 2 * LANES)
+        total, normed = _forward(x, residual, gamma, beta, eps, noise)
         ctx.save_for_backward(total, gamma)
         ctx.eps, ctx.noise, ctx.residual = eps, noise, residual is not None
         ctx.set_materialize_grads(False)
@@ -59,7 +69,7 @@ class _AddNorm(torch.autograd.Function):
         dx = torch.empty(total.shape) if ctx.noise[1] else None
         parts = _parts(rows)
         dgamma, dbeta = torch.empty(len(parts), wide), torch.empty(len(parts), wide)
-        scale = _lanes(gamma)
+        scale = lanes(gamma, LANES)
         operands = (total, scale, dnormed, dsum, dresidual, dx)
         head = [0 if t is None else t.data_ptr() for t in operands]
         tasks = [
@@ -77,10 +87,6 @@ class _AddNorm(torch.autograd.Function):
 def _parts(rows: int) -> list[tuple[int, int]]:
     count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
     return [(rows * i // count, rows * (i + 1) // count) for i in range(count)]
-
-
-def _lanes(vector: Tensor) -> Tensor:
-    return padded(vector.detach()[None], 1, up(vector.shape[0], LANES)).contiguous()
 
 
 def _units(eps: float) -> int:

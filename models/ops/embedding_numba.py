@@ -25,7 +25,34 @@ def embed_numba(
     noise: tuple[int, int],
 ) -> Tensor:  # fmt: skip
     """ids and positions (T,), table (V, D), places (P, D); seed and threshold -> (T, D)."""
+    ids = ids.contiguous()
+    _check(ids, table.shape[0])
+    if places is None:
+        positions = None
+    else:
+        assert positions is not None, "places come with positions"
+        positions = positions.contiguous()
+        _check(positions, places.shape[0])
+    if not torch.is_grad_enabled():
+        return _forward(table, places, ids, positions, factor, noise)
     out: Tensor = _Embed.apply(table, places, ids, positions, factor, noise)
+    return out
+
+
+def _forward(
+    table: Tensor, places: Tensor | None, ids: Tensor, positions: Tensor | None,
+    factor: float, noise: tuple[int, int],
+) -> Tensor:  # fmt: skip
+    rows, width = ids.shape[0], table.shape[1]
+    weights = [None if t is None else t.detach().contiguous() for t in (table, places)]
+    by, out = torch.tensor([factor]), torch.empty(rows, width)
+    operands = (ids, weights[0], positions, weights[1], by, out)
+    head = [0 if t is None else t.data_ptr() for t in operands]
+    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
+    tasks = [
+        (*head, width, *noise, rows * i // count, rows * (i + 1) // count) for i in range(count)
+    ]
+    run_tasks(forward_task, tasks, 0)
     return out
 
 
@@ -35,26 +62,8 @@ class _Embed(torch.autograd.Function):
         ctx: Any, table: Tensor, places: Tensor | None, ids: Tensor, positions: Tensor | None,
         factor: float, noise: tuple[int, int],
     ) -> Tensor:  # fmt: skip
-        ids = ids.contiguous()
-        _check(ids, table.shape[0])
-        if places is not None:
-            assert positions is not None, "places come with positions"
-            positions = positions.contiguous()
-            _check(positions, places.shape[0])
-        rows, width = ids.shape[0], table.shape[1]
-        weights = [None if t is None else t.detach().contiguous() for t in (table, places)]
-        by = torch.tensor([factor])
-        out = torch.empty(rows, width)
-        operands = (ids, weights[0], positions, weights[1], by, out)
-        head = [0 if t is None else t.data_ptr() for t in operands]
-        if places is None:
-            head[2] = 0
-        count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
-        tasks = [
-            (*head, width, *noise, rows * i // count, rows * (i + 1) // count) for i in range(count)
-        ]
-        run_tasks(forward_task, tasks, 0)
-        ctx.save_for_backward(ids, positions if places is not None else None)
+        out = _forward(table, places, ids, positions, factor, noise)
+        ctx.save_for_backward(ids, positions)
         ctx.sizes = (table.shape[0], None if places is None else places.shape[0])
         ctx.factor, ctx.noise = factor, noise
         return out

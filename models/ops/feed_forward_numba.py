@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.feed_forward_kernels import BLOCK, backward_task, forward_task
-from models.ops.panels import padded, panels_in, panels_out, row_parts, up
+from models.ops.panels import kept, lanes, padded, panels_in, panels_out, row_parts, up
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
 
@@ -37,7 +37,9 @@ class _FeedForward(torch.autograd.Function):
         dense = _dense(x)
         ctx.save_for_backward(dense, *weights)
         ctx.smooth, ctx.noise, ctx.rows = smooth, noise, x.shape[0]
-        return _forward(dense, tuple(weights), smooth, noise)[: x.shape[0], : x.shape[1]]
+        return _forward(dense, tuple(weights), smooth, noise, training=True)[
+            : x.shape[0], : x.shape[1]
+        ]
 
     @staticmethod
     @once_differentiable
@@ -51,23 +53,24 @@ def _dense(x: Tensor) -> Tensor:
     return padded(x.detach(), up(x.shape[0], ROWS), up(x.shape[1], WIDTH)).contiguous()
 
 
-def _vector(bias: Tensor, size: int) -> Tensor:
-    return padded(bias.detach()[None], 1, size).contiguous()
-
-
 def _forward(
-    x: Tensor, weights: tuple[Tensor, ...], smooth: bool, noise: tuple[int, int]
+    x: Tensor,
+    weights: tuple[Tensor, ...],
+    smooth: bool,
+    noise: tuple[int, int],
+    *,
+    training: bool = False,
 ) -> Tensor:
     weight1, bias1, weight2, bias2 = weights
     rows, width = x.shape
     wide = up(weight1.shape[0], WIDTH)
     y = torch.empty(rows, width)
     operands = (
-        x, panels_out(padded(weight1.detach(), wide, width)), _vector(bias1, wide),
-        panels_out(padded(weight2.detach(), width, wide)), _vector(bias2, width), y,
+        x, kept(panels_out, weight1, training=training), lanes(bias1),
+        kept(panels_out, weight2, training=training), lanes(bias2), y,
     )  # fmt: skip
     head = (*(t.data_ptr() for t in operands), width, wide, smooth, *noise)
-    tasks = [(*head, *part) for part in row_parts(rows, 64, 32)]
+    tasks = [(*head, *part) for part in row_parts(rows, 128, 32)]
     run_tasks(forward_task, tasks, BLOCK * wide)
     return y
 
@@ -78,7 +81,6 @@ def _backward(
     weight1, bias1, weight2, _ = weights
     rows, width = x.shape
     wide = up(weight1.shape[0], WIDTH)
-    first, second = padded(weight1.detach(), wide, width), padded(weight2.detach(), width, wide)
     dy = padded(dy, rows, width).contiguous()
     dx = torch.empty(rows, width)
     parts = row_parts(rows, _MIN_PART, _MAX_PARTS)
@@ -86,10 +88,10 @@ def _backward(
     sums = [torch.empty(len(parts), *shape) for shape in shapes]
     operands = (
         x,
-        panels_out(first),
-        _vector(bias1, wide),
-        panels_in(first),
-        panels_in(second),
+        panels_out(weight1),
+        lanes(bias1),
+        panels_in(weight1),
+        panels_in(weight2),
         dy,
         dx,
     )

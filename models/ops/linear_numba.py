@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.linear_kernels import backward_task, forward_task
-from models.ops.panels import padded, panels_in, panels_out, row_parts, up
+from models.ops.panels import kept, lanes, padded, panels_in, panels_out, row_parts, up
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
 
 # Below this many rows packing the weights costs more than the product.
-_FEW_ROWS = 128
+_FEW_ROWS = 32
 # Each part has a weight gradient of its own, so parts are few and not too small.
 _MAX_PARTS, _MIN_PART = 16, 256
 
@@ -41,7 +41,7 @@ class _Linear(torch.autograd.Function):
         dense = _dense(x)
         ctx.save_for_backward(dense, weight)
         ctx.rows, ctx.has_bias = x.shape[0], bias is not None
-        return _forward(dense, weight, bias)[: x.shape[0], : weight.shape[0]]
+        return _forward(dense, weight, bias, training=True)[: x.shape[0], : weight.shape[0]]
 
     @staticmethod
     @once_differentiable
@@ -58,16 +58,16 @@ def _dense(x: Tensor) -> Tensor:
     return x if x.stride(1) == 1 else x.contiguous()
 
 
-def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *, training: bool = False) -> Tensor:
     outputs = up(weight.shape[0], WIDTH)
-    packed = panels_out(padded(weight.detach(), weight.shape[0], x.shape[1]))
-    offset = None if bias is None else _offset(bias, outputs)
+    packed = kept(panels_out, weight, training=training)
+    offset = None if bias is None else lanes(bias)
     y = torch.empty(x.shape[0], outputs)
     addresses = (
         x.data_ptr(), packed.data_ptr(), 0 if offset is None else offset.data_ptr(), y.data_ptr()
     )  # fmt: skip
     shape = (x.stride(0), x.shape[1], outputs)
-    tasks = [(*addresses, *shape, *part) for part in row_parts(x.shape[0], 64, 32)]
+    tasks = [(*addresses, *shape, *part) for part in row_parts(x.shape[0], 128, 32)]
     run_tasks(forward_task, tasks, 0)
     return y
 
@@ -96,8 +96,3 @@ def _backward(
         None if dweight is None else dweight.sum(0)[:labels, :columns],
         None if dbias is None else dbias.sum(0)[:labels],
     )
-
-
-def _offset(bias: Tensor, outputs: int) -> Tensor:
-    room = outputs - bias.shape[0]
-    return F.pad(bias.detach(), (0, room)) if room else bias.detach().contiguous()

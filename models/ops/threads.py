@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from numba import types
@@ -42,6 +43,10 @@ def run_tasks(kernel: int, rows: Sequence[Sequence[int]], scratch_floats: int) -
 
     Uses torch.get_num_threads() threads, but no more than rows; each has a scratch of its own.
     """
+    if len(rows) == 1:
+        row, scratch = array("q", rows[0]), torch.empty(scratch_floats)
+        _entry(kernel)(row.buffer_info()[0], scratch.data_ptr())
+        return
     if not rows:
         return
     workers = min(torch.get_num_threads(), len(rows))
@@ -57,10 +62,19 @@ def run_tasks(kernel: int, rows: Sequence[Sequence[int]], scratch_floats: int) -
     _enter(_drain, job.buffer_info()[0], workers)
 
 
+@lru_cache(maxsize=256)
+def _entry(kernel: int) -> Callable[[int, int], None]:
+    """A kernel as a function to call from here; no interpreter lock is held meanwhile."""
+    return cast(
+        "Callable[[int, int], None]",
+        ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(kernel),
+    )
+
+
 def _enter(function: int, job: int, workers: int) -> None:
     """Call function(job) on so many threads at once, the caller's among them."""
     gomp = _gomp_parallel()
-    plain = ctypes.CFUNCTYPE(None, ctypes.c_int64)(function)
+    plain = _job_entry(function)
     if workers == 1:
         plain(job)
     elif gomp is not None:
@@ -70,6 +84,11 @@ def _enter(function: int, job: int, workers: int) -> None:
             for _ in range(workers - 1):
                 pool.submit(plain, job)
             plain(job)
+
+
+@lru_cache(maxsize=1)
+def _job_entry(function: int) -> Callable[[int], None]:
+    return cast("Callable[[int], None]", ctypes.CFUNCTYPE(None, ctypes.c_int64)(function))
 
 
 @lru_cache(maxsize=1)
