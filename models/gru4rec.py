@@ -16,9 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from models.base import SequentialRecommender, equal_length, gather_last
+from models.base import SequentialRecommender, equal_length
+from models.ops.embedding import embed
+from models.ops.gru import gru, gru_step
+from models.ops.linear import linear
+from models.packed import Chosen, Packed, pack
 
 
 @dataclass(frozen=True)
@@ -48,40 +53,54 @@ class GRU4Rec(SequentialRecommender):
     ) -> None:
         super().__init__(num_items, max_len, config, backend=backend)
         cfg = self.config
-        self.dropout = nn.Dropout(cfg.dropout)
-        self.gru = nn.GRU(cfg.hidden_size, cfg.gru_size, cfg.num_layers, batch_first=True)
+        # Holds the parameters under PyTorch's names; computed by models/ops/gru.py.
+        self.gru = nn.GRU(cfg.hidden_size, cfg.gru_size, cfg.num_layers)
         self.dense = nn.Linear(cfg.gru_size, cfg.hidden_size)
         nn.init.xavier_normal_(self.item_embedding.weight)
         for weights in self.gru.parameters():
             if weights.dim() == 2:
                 nn.init.xavier_uniform_(weights)
 
-    def encode(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        embedded = self.dropout(self.item_embedding(item_seq))  # (B, L, D)
-        output, _ = self.gru(embedded)  # (B, L, E)
-        hidden: Tensor = self.dense(output)
-        return hidden
-
-    def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        embedded = self.dropout(self.item_embedding(item_seq))
-        output, _ = self.gru(embedded)
-        rows = gather_last(output, lengths)  # (B, E): dense at one position only
-        hidden: Tensor = self.dense(rows)
-        return hidden
+    def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
+        hidden = self._embed(sequences.ids)  # (T, D)
+        last_only = chosen is not None and chosen.last
+        for layer in self._layers[:-1]:
+            hidden = gru(hidden, sequences.offsets, *layer, backend=self.layer_backend)
+        hidden = gru(
+            hidden,
+            sequences.offsets,
+            *self._layers[-1],
+            last_only=last_only,
+            backend=self.layer_backend,
+        )  # (T, E), or (B, E) with the last rows only
+        if chosen is not None and not last_only:
+            hidden = chosen.of(hidden)
+        return linear(hidden, self.dense.weight, self.dense.bias, backend=self.layer_backend)
 
     def init_state(self, batch_size: int) -> Tensor:
         cfg = self.config
         return self.item_embedding.weight.new_zeros(cfg.num_layers, batch_size, cfg.gru_size)
 
     def step(self, item: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        embedded = self.dropout(self.item_embedding(item[:, None]))  # (B, 1, D)
-        output, state = self.gru(embedded, state)
-        return self.dense(output[:, 0]), state
+        hidden = self._embed(item)  # (B, D)
+        after = []
+        for layer, before in zip(self._layers, state, strict=True):
+            hidden = gru_step(hidden, before, *layer, backend=self.layer_backend)  # (B, E)
+            after.append(hidden)
+        return self.dense(hidden), torch.stack(after)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
-        embedded = self.dropout(self.item_embedding(item_seq[:, : equal_length(lengths)]))
-        _, state = self.gru(embedded)
-        return state
+        sequences = pack(item_seq[:, : equal_length(lengths)], lengths)
+        hidden, ends = self._embed(sequences.ids), sequences.last()
+        state = []
+        for layer in self._layers[:-1]:
+            hidden = gru(hidden, sequences.offsets, *layer, backend=self.layer_backend)
+            state.append(ends.of(hidden))
+        final = gru(
+            hidden, sequences.offsets, *self._layers[-1], last_only=True,
+            backend=self.layer_backend,
+        )  # fmt: skip
+        return torch.stack([*state, final])  # (num_layers, B, E)
 
     def state_tensors(self, state: Tensor) -> list[Tensor]:
         return [state]
@@ -94,6 +113,17 @@ class GRU4Rec(SequentialRecommender):
         widths = [cfg.hidden_size] + [cfg.gru_size] * (cfg.num_layers - 1)
         gates = sum(6 * cfg.gru_size * (width + cfg.gru_size) for width in widths)
         return batch_size * seq_len * (gates + 2 * cfg.gru_size * cfg.hidden_size)
+
+    @property
+    def _layers(self) -> list[list[nn.Parameter]]:
+        """Each layer's weights, input first, then its biases."""
+        return self.gru.all_weights
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        drop = self.config.dropout if self.training else 0.0
+        return embed(
+            ids, self.item_embedding.weight, dropout=drop, backend=self.layer_backend
+        )  # (T, D)
 
 
 MODEL = GRU4Rec
