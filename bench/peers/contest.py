@@ -152,15 +152,21 @@ class Contest:
             self._ask(side, "train", seconds=self.plan.seconds / 4)
 
     def _try_batches(self, side: Side) -> int:
-        rates: dict[int, float] = {}
-        positions = POSITIONS if side == "ours" else self.peer.positions
-        for batch_size in batch_sizes(self.row.seq_len, positions):
+        """The fastest size of two visits to each, on the way up and on the way down."""
+        sizes = batch_sizes(self.row.seq_len, self._positions(side))
+        samples, seconds = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0.0)
+        for batch_size in (*sizes, *reversed(sizes)):
             self._ask(side, "use", batch_size=batch_size)
             self._ask(side, "train", seconds=0.0)
             found = self._ask(side, "train", seconds=self.plan.seconds / 4)
-            rates[batch_size] = found["rate"]
+            samples[batch_size] += found["samples"]
+            seconds[batch_size] += found["seconds"]
+        rates = {size: samples[size] / seconds[size] for size in sizes}
         self.row.sides[side]["tried_batch_sizes"] = rates
         return max(rates, key=lambda size: rates[size])
+
+    def _positions(self, side: Side) -> int:
+        return POSITIONS if side == "ours" else self.peer.positions
 
     def _in_turn(
         self, name: str, figure: str, better: str, measure: Callable[[Side], dict[str, Any]]
@@ -220,23 +226,21 @@ class Contest:
         self._in_turn("start_up", "seconds", "lower", measure)
 
     def _memory(self) -> None:
-        """Once a side: pages are counted, not timed. Ours again at the peer's batch size."""
-        ours, peers = (self.row.sides[side]["batch_size"] for side in SIDES)
-        passes: tuple[tuple[str, Side, int], ...] = (
-            ("memory", "ours", ours),
-            ("memory", "peer", peers),
-            ("memory_at_peers_batch", "ours", peers),
-        )
-        for name, side, size in passes:
-            with self._link(side, keep_memory=False) as link:
-                timeout = self.plan.timeout
-                link.ask("prepare", timeout=timeout, task=self.tasks[side], batch_size=size)
-                peak = link.ask("peak", timeout=timeout, steps=_MEMORY_STEPS)
-            self.row.sides[side][name] = peak | {"batch_size": size}
-        theirs = self.row.sides["peer"]["memory"]["over_baseline_bytes"]
-        for name in ("memory", "memory_at_peers_batch"):
-            own = self.row.sides["ours"][name]["over_baseline_bytes"]
-            self.row.ratios[name] = ratio([own], [theirs], better="lower")
+        """Once a side, for pages are counted, not timed: at its own batch size, and both at the
+        largest size that both may have.
+        """
+        equal = batch_sizes(self.row.seq_len, min(map(self._positions, SIDES)))[-1]
+        for name in ("memory", "memory_equal_batch"):
+            over: dict[Side, list[float]] = {}
+            for side in SIDES:
+                size = self.row.sides[side]["batch_size"] if name == "memory" else equal
+                with self._link(side, keep_memory=False) as link:
+                    timeout = self.plan.timeout
+                    link.ask("prepare", timeout=timeout, task=self.tasks[side], batch_size=size)
+                    peak = link.ask("peak", timeout=timeout, steps=_MEMORY_STEPS)
+                self.row.sides[side][name] = peak | {"batch_size": size}
+                over[side] = [peak["over_baseline_bytes"]]
+            self.row.ratios[name] = ratio(over["ours"], over["peer"], better="lower")
 
     def _judge(self) -> None:
         """A failed check makes the row incorrect; its figures are kept."""

@@ -42,7 +42,7 @@ def python_of(
     requirements = requirements_of(name)
     folder = env_dir / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = hashlib.sha256(requirements.read_bytes() + base.encode()).hexdigest()
+    stamp = hashlib.sha256(requirements.read_bytes() + _version(base)).hexdigest()
     kept = folder / _STAMP
     if python.exists() and kept.exists() and kept.read_text() == stamp:
         return python
@@ -64,15 +64,22 @@ def requirements_of(name: str) -> Path:
     return _FOLDER / f"requirements-{name}.txt"
 
 
+def _version(python: str) -> bytes:
+    """The interpreter's version, whatever it is called and wherever it lies."""
+    command = [python, "-c", "import platform; print(platform.python_version())"]
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        what = getattr(error, "strerror", None) or "it does not start"
+        raise EnvironmentFailed(without_paths(f"{python}: {what}")) from error
+
+
 def _run(command: list[str], log: Path, output: int) -> None:
     # The suite's own constraints hold for its own environment; each peer has pins of its own.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PIP_CONSTRAINT",)
     }
-    try:
-        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    except OSError as error:
-        raise EnvironmentFailed(without_paths(f"{command[0]}: {error.strerror}")) from error
+    done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     if done.returncode:
         raise EnvironmentFailed(_reason(log.read_text(errors="replace"), done.returncode))
 

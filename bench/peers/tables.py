@@ -20,6 +20,7 @@ _RATIOS = {
     "recommend": "one user",
     "start_up": "start-up",
     "memory": "memory",
+    "memory_equal_batch": "memory, equal batch",
 }
 _MODEL_HEAD = ("model", "beside", "L", "batch", "samples/s", *_RATIOS.values())
 _SCAN_HEAD = ("scan beside", "L, batch", "forward ns", "×", "forward + backward ns", "×", "extra")
