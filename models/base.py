@@ -175,7 +175,7 @@ class SequentialRecommender(nn.Module):
 
     def output_weight(self) -> Tensor:
         table = self.item_embedding.weight
-        return table if len(table) == self.num_items + 1 else table[: self.num_items + 1]  # (V, D)
+        return table[: self.num_items + 1] if "cloze" in self.objectives else table  # (V, D)
 
     def output_bias(self) -> Tensor | None:
         return None

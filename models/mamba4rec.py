@@ -16,7 +16,9 @@ Weights of `init="official"` are drawn in another order than there, so a seed gi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, cast
 
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 from models.base import SequentialRecommender, equal_length, init_normal
 from models.mamba import Mamba, MambaState
 from models.ops.add_norm import add_norm
+from models.ops.addresses import serves
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
 from models.packed import Chosen, Packed, pack
@@ -88,12 +91,28 @@ class Mamba4Rec(SequentialRecommender):
         return [layer.mamba.init_state(batch_size) for layer in self._layers]
 
     def step(self, item: Tensor, state: State) -> tuple[Tensor, State]:
+        served = self._served(item, state) if serves(self) else None
+        if served is not None:
+            return served
         hidden = self.LayerNorm(self.dropout(self.item_embedding(item)))  # (B, D)
         after: State = []
         for layer, before in zip(self._layers, state, strict=True):
             hidden, new = layer.step(hidden, before)
             after.append(new)
         return hidden, after
+
+    @cached_property
+    def _served(self) -> Callable[[Tensor, State], tuple[Tensor, State] | None]:
+        """`step` in one kernel, where that is for this device and dtype."""
+        # Imported here so that a process which never serves does not load LLVM.
+        from models.ops.mamba_step_numba import MambaStep
+
+        cfg, width = self.config, self.config.hidden_size
+        shape = (
+            len(self.item_embedding.weight), cfg.num_layers, width, cfg.expand * width,
+            cfg.d_state, cfg.d_conv, math.ceil(width / 16), 4 * width,
+        )  # fmt: skip
+        return MambaStep(self, shape, self.LayerNorm.eps)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> State:
         sequences = pack(item_seq[:, : equal_length(lengths)], lengths)

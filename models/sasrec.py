@@ -21,7 +21,9 @@ What differs here, and why:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, cast
 
 import torch
@@ -29,6 +31,7 @@ from torch import Tensor, nn
 
 from models.base import NotSupported, SequentialRecommender, equal_length, init_normal
 from models.ops.add_norm import add_norm
+from models.ops.addresses import serves
 from models.ops.attention import attention, attention_packed, attention_select
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
@@ -113,10 +116,26 @@ class SASRec(SequentialRecommender):
             raise NotSupported(
                 f"SASRec's positions end at max_len={self.max_len}; drop old events, then prefill"
             )
+        served = self._served(item, state.keys, state.values, at) if serves(self) else None
+        if served is not None:
+            return served, SASRecState(state.keys, state.values, at + 1)
         hidden = self._embed(item[:, None], start=at)  # (B, 1, D)
         for index, layer in enumerate(self._layers):
             hidden = layer.step(hidden, state.keys[index], state.values[index], at)
         return self.norm(hidden)[:, 0], SASRecState(state.keys, state.values, at + 1)
+
+    @cached_property
+    def _served(self) -> Callable[[Tensor, Tensor, Tensor, int], Tensor | None]:
+        """`step` in one kernel, where that is for this device and dtype."""
+        # Imported here so that a process which never serves does not load LLVM.
+        from models.ops.sasrec_step_numba import SASRecStep
+
+        cfg = self.config
+        shape = (
+            len(self.item_embedding.weight), cfg.num_layers, cfg.hidden_size, cfg.num_heads,
+            cfg.inner_size, self.max_len,
+        )  # fmt: skip
+        return SASRecStep(self, shape, self.norm.eps)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> SASRecState:
         length, cfg = equal_length(lengths), self.config

@@ -35,6 +35,8 @@ class Requests:
         self.seq_len, self.batch_size, self.pool = seq_len, batch_size, pool
         rng = np.random.default_rng([seed, seq_len])
         self.starts = rng.integers(0, room, size=(pool, batch_size))
+        # Made here: cutting them out takes a tenth of what a step with its recommendations does.
+        self._events = from_numpy(self.items[self.starts + seq_len].astype(np.int64))  # (pool, B)
 
     def histories(self, index: int) -> Tensor:
         """Request `index`, (B, L) int64 without padding."""
@@ -43,5 +45,4 @@ class Requests:
 
     def events(self, index: int) -> Tensor:
         """The event that follows each history of request `index`, (B,) int64."""
-        rows = self.starts[index % self.pool] + self.seq_len
-        return from_numpy(self.items[rows].astype(np.int64))
+        return self._events[index % self.pool]

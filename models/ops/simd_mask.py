@@ -116,16 +116,3 @@ def lowest(typingctx: Any, bits: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.int64), codegen
-
-
-@emitted
-def lane_max(typingctx: Any, value: Any) -> Any:
-    """The largest lane; none is NaN."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = ir.FunctionType(FLOAT, [VECTOR])
-        name = f"llvm.vector.reduce.fmax.v{LANES}f32"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [args[0]], fastmath=("nnan",))
-
-    return types.float32(lanes_type), codegen

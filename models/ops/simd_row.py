@@ -10,7 +10,6 @@ nothing can go stale when training moves the weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,22 +39,22 @@ GROUP = 4
 # Numbers to fetch ahead where weights are used once: best of 512, 1024 and 2048 by a little.
 _AHEAD = 1024
 
+# What the `eps` of a LayerNorm is counted in.
+EPS_UNIT = 1e-15
+
 _ZERO = np.float32(0.0)
-_ONE = np.float32(1.0)
 
 
-def room(count: int) -> Callable[[], Any]:
-    """A function that gives the address of `count` floats on the stack of the kernel around it."""
+@emitted
+def room(typingctx: Any, count: Any) -> Any:
+    """The address of `count` floats on the kernel's stack; not to be asked for in a loop."""
 
-    @emitted
-    def reserved(typingctx: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            place = cgutils.alloca_once(builder, FLOAT, size=ir.Constant(ir.IntType(64), count))
-            return builder.ptrtoint(place, ir.IntType(64))
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = builder.alloca(FLOAT, size=args[0])
+        place.align = 4 * LANES
+        return builder.ptrtoint(place, ir.IntType(64))
 
-        return types.int64(), codegen
-
-    return reserved
+    return types.int64(types.int64), codegen
 
 
 @emitted
@@ -155,23 +154,32 @@ def row_linear(
 
 
 @separate
-def row_norm(y_at: int, x_at: int, weight_at: int, bias_at: int, width: int, eps: float) -> None:
-    """LayerNorm of one row; y may be x."""
+def row_add(y_at: int, x_at: int, width: int) -> None:
+    """y += x."""
+    y, x = floats(y_at), floats(x_at)
+    for d in range(0, width, LANES):
+        count = min(LANES, width - d)
+        store_first(y, d, count, load_first(y, d, count) + load_first(x, d, count))
+
+
+@separate
+def row_norm(y_at: int, x_at: int, weight_at: int, bias_at: int, width: int, eps: int) -> None:
+    """LayerNorm of one row; y may be x. `eps` is a whole number of EPS_UNIT."""
     y, x, weight, bias = floats(y_at), floats(x_at), floats(weight_at), floats(bias_at)
     total = splat(_ZERO)
     for d in range(0, width, LANES):
         total = total + load_first(x, d, min(LANES, width - d))
-    mean = lane_sum(total) / np.float32(width)
+    mean = splat(lane_sum(total) / np.float32(width))
     total = splat(_ZERO)
     for d in range(0, width, LANES):
         count = min(LANES, width - d)
-        away = load_first(x, d, count) - splat(mean)
-        store_first(y, d, count, away)
-        away = load_first(y, d, count)
+        store_first(y, d, count, load_first(x, d, count) - mean)
+        away = load_first(y, d, count)  # zeros in the lanes beyond the end
         total = fma(away, away, total)
-    scale = _ONE / np.float32(math.sqrt(lane_sum(total) / np.float32(width) + np.float32(eps)))
+    variance = np.float64(lane_sum(total) / np.float32(width))
+    scale = splat(np.float32(1.0 / math.sqrt(variance + eps * EPS_UNIT)))
     for d in range(0, width, LANES):
         count = min(LANES, width - d)
-        value = load_first(y, d, count) * splat(scale)
+        value = load_first(y, d, count) * scale
         value = fma(value, load_first(weight, d, count), load_first(bias, d, count))
         store_first(y, d, count, value)

@@ -36,15 +36,15 @@ _ZERO = np.float32(0.0)
 @separate
 def _count(
     hidden_at: int, weight_at: int, bias_at: int, panels_at: int, targets_at: int, counts_at: int,
-    width: int, block: int, first: int, stop: int, start_row: int, stop_row: int, rows: int,
-    scratch_at: int,
+    width: int, depth: int, block: int, first: int, stop: int, start_row: int, stop_row: int,
+    rows: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Add to counts (rows, 3) of rows start_row..stop_row what items first..stop hold that is
     larger than the target's score, equal to it, and NaN; item 0 counts as NaN only.
 
     hidden (M, width), where M is `rows` padded to ROWS; weight (V, width); bias (V,) padded to
-    WIDTH, or 0; panels of the items first..stop, (items / WIDTH, width, WIDTH). `block` is a
-    multiple of WIDTH.
+    WIDTH, or 0; panels of the items first..stop, (items / WIDTH, depth, WIDTH), of which the first
+    `width` rows count. `block` is a multiple of WIDTH.
     """
     hidden, weight, bias = floats(hidden_at), floats(weight_at), floats(bias_at)
     panels, targets, counts = floats(panels_at), integers(targets_at), integers(counts_at)
@@ -70,7 +70,7 @@ def _count(
             for row in range(0, stop_row - start_row, ROWS):
                 multiply_tile(
                     scores, row * pitch + left, pitch, hidden, (start_row + row) * width, width, 1,
-                    panels, (begin - first + left) * width, WIDTH, width,
+                    panels, (begin - first + left) * depth, WIDTH, width,
                 )  # fmt: skip
         for row in range(start_row, min(stop_row, rows)):
             at = (row - start_row) * pitch
@@ -88,7 +88,7 @@ def _count(
             counts[3 * row + 2] += broken
 
 
-_arguments = unpack(13)
+_arguments = unpack(14)
 
 
 @native(types.CPointer(types.int64), types.int64)

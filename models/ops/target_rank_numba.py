@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.ops.panels import padded, panels_out, up
+from models.ops.panels import kept, padded, panels_out, up
 from models.ops.simd import LANES
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.target_rank_kernels import count_task
@@ -26,12 +26,15 @@ def counts_numba(
     shift = None if bias is None else F.pad(bias.detach(), (0, -items % WIDTH))
     counts = torch.zeros(rows, 3, dtype=torch.int64)
     head = (hidden.data_ptr(), weight.data_ptr(), 0 if shift is None else shift.data_ptr())
+    shape = (width, up(width, WIDTH), _ITEMS)
     span = up(max(1, _PANELS // width), WIDTH)
     for first in range(0, items, span):
         stop = min(first + span, items)
-        panels = panels_out(weight[first:stop])
+        # Kept where it is the whole catalogue, since the next batch brings the same.
+        whole = stop - first == items
+        panels = kept(panels_out, weight) if whole else panels_out(weight[first:stop])
         tasks = [
-            (*head, panels.data_ptr(), targets.data_ptr(), counts.data_ptr(), width, _ITEMS,
+            (*head, panels.data_ptr(), targets.data_ptr(), counts.data_ptr(), *shape,
              first, stop, row, min(row + _ROWS, hidden.shape[0]), rows)
             for row in range(0, hidden.shape[0], _ROWS)
         ]  # fmt: skip

@@ -36,7 +36,6 @@ from models.ops.simd_row import room, row_linear
 # Of few rows: the items whose scores are made before the best of them are taken.
 FEW_ITEMS = 1024
 
-_scores = room(FEW_ITEMS)
 _NOTHING = np.float32(-math.inf)
 
 
@@ -84,7 +83,7 @@ def _few(
 ) -> None:  # fmt: skip
     """ids, best (rows, k) of items start..stop; hidden (rows, width), weight (V, width)."""
     ids, best = integers(ids_at), floats(best_at)
-    scores_at = _scores()
+    scores_at = room(FEW_ITEMS)
     for i in range(rows * k):
         ids[i] = 0
         best[i] = _NOTHING
@@ -105,24 +104,20 @@ def _few(
 @separate
 def _many(
     hidden_at: int, panels_at: int, bias_at: int, seen_at: int, ids_at: int, best_at: int,
-    width: int, seen: int, k: int, block: int, first: int, stop: int, start_row: int, stop_row: int,
-    rows: int, scratch_at: int,
+    width: int, depth: int, seen: int, k: int, block: int, first: int, stop: int,
+    start_row: int, stop_row: int, rows: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Bring items first..stop into ids, best (rows, k) of rows start_row..stop_row.
 
-    hidden (M, width), where M is `rows` padded to ROWS; panels (items / WIDTH, width, WIDTH); bias
-    of the same items, padded, or 0. `block` is a multiple of WIDTH.
+    hidden (M, width), where M is `rows` padded to ROWS; panels (items / WIDTH, depth, WIDTH), of
+    which the first `width` rows count; bias of the same items, padded, or 0. `block` is a multiple
+    of WIDTH.
     """
-    hidden, panels, bias, scores = (
-        floats(hidden_at),
-        floats(panels_at),
-        floats(bias_at),
-        floats(scratch_at),
-    )
+    hidden, panels = floats(hidden_at), floats(panels_at)
+    bias, scores = floats(bias_at), floats(scratch_at)
     pitch = block + LANES
     for begin in range(first, stop, block):
         count = min(block, stop - begin)
-        panel = (begin - first) // WIDTH
         columns = (count + WIDTH - 1) // WIDTH * WIDTH
         for row in range(stop_row - start_row):
             if bias_at == 0:
@@ -133,7 +128,7 @@ def _many(
             for row in range(0, stop_row - start_row, ROWS):
                 multiply_tile(
                     scores, row * pitch + left, pitch, hidden, (start_row + row) * width, width, 1,
-                    panels, (panel * WIDTH + left) * width, WIDTH, width,
+                    panels, (begin - first + left) * depth, WIDTH, width,
                 )  # fmt: skip
         for row in range(start_row, min(stop_row, rows)):
             _keep_best(
@@ -143,7 +138,7 @@ def _many(
 
 
 _few_arguments = unpack(12)
-_many_arguments = unpack(15)
+_many_arguments = unpack(16)
 
 
 @native(types.CPointer(types.int64), types.int64)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.ops.panels import padded, panels_out, up
+from models.ops.panels import kept, padded, panels_out, up
 from models.ops.simd import LANES
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
@@ -74,11 +74,13 @@ def _many(
     best = torch.full((rows, k), -torch.inf)
     hidden = padded(hidden.detach(), up(rows, ROWS), width)
     lists = (_address(seen), ids.data_ptr(), best.data_ptr())
-    shape = (width, 0 if seen is None else seen.shape[1], k, _ITEMS)
+    shape = (width, up(width, WIDTH), 0 if seen is None else seen.shape[1], k, _ITEMS)
     span = up(max(1, _PANELS // width), WIDTH)
     for first in range(0, items, span):
         stop = min(first + span, items)
-        panels = panels_out(weight[first:stop])
+        # Kept where it is the whole catalogue, since the next batch brings the same.
+        whole = stop - first == items
+        panels = kept(panels_out, weight) if whole else panels_out(weight[first:stop])
         shift = (
             None if bias is None else F.pad(bias.detach()[first:stop], (0, (first - stop) % WIDTH))
         )
