@@ -36,7 +36,7 @@ from models.ops.simd import (
 from models.ops.simd_math import exp2, sigmoid
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.simd_product import product
-from models.ops.simd_row import room, store_sums
+from models.ops.simd_row import store_sums
 
 # Sequences that dot products serve; more are cheaper in tiles.
 FEW = 2
@@ -46,9 +46,9 @@ _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 _TWO_LOG2_E = np.float32(2.8853900817779268)
 
-_SUMS = 6 * LANES  # of one sequence: W_ih x, then W_hh h, for sixteen units
-_four_floats = room(4)
-_sums = room(FEW * _SUMS)
+# Sums for sixteen units of one sequence, W_ih x, then W_hh h; behind those of all, four at a time.
+_SUMS = 6 * LANES
+SUMS_SCRATCH = FEW * _SUMS + LANES
 
 
 @inlined
@@ -58,9 +58,11 @@ def _tanh(x: Any) -> Any:
 
 
 @separate
-def _dots(c_at: int, v_at: int, v_row: int, w_at: int, depth: int, vectors: int) -> None:
+def _dots(
+    c_at: int, v_at: int, v_row: int, w_at: int, depth: int, vectors: int, four_at: int
+) -> None:
     """c (vectors, LANES), rows _SUMS apart, = v (1 or 2, depth) w (LANES, depth) transposed."""
-    c, v, w, four = floats(c_at), floats(v_at), floats(w_at), floats(_four_floats())
+    c, v, w, four = floats(c_at), floats(v_at), floats(w_at), floats(four_at)
     if vectors == 1:
         for j in range(0, LANES, 4):
             s0, s1, s2, s3 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
@@ -90,7 +92,7 @@ def _dots(c_at: int, v_at: int, v_row: int, w_at: int, depth: int, vectors: int)
 def _step_few(
     projected_at: int, x_at: int, h_at: int, v_row: int, weight_ih_at: int, weight_hh_at: int,
     bias_ih_at: int, bias_hh_at: int, after_at: int, kept_at: int,
-    width: int, states: int, vectors: int, fresh: bool, turned: bool,
+    width: int, states: int, vectors: int, fresh: bool, turned: bool, sums_at: int,
 ) -> None:  # fmt: skip
     """One step of one or two sequences: write their states after (vectors, E), and kept gates.
 
@@ -98,7 +100,7 @@ def _step_few(
     h is 0. `turned` begins with the last units: what one step has read last, the next one finds in
     the first-level cache. Gates are made as their sums come, under the reading of the next weights.
     """
-    sums_at = _sums()
+    four_at = sums_at + 4 * FEW * _SUMS
     projected, sums, h = floats(projected_at), floats(sums_at), floats(h_at)
     bias_ih, bias_hh = floats(bias_ih_at), floats(bias_hh_at)
     after, kept = floats(after_at), floats(kept_at)
@@ -111,9 +113,10 @@ def _step_few(
         for gate in range(3):
             at, row = sums_at + 4 * gate * LANES, 4 * (gate * states + e)
             if projected_at == 0:
-                _dots(at, x_at, v_row, weight_ih_at + row * width, width, vectors)
+                _dots(at, x_at, v_row, weight_ih_at + row * width, width, vectors, four_at)
             if not fresh:
-                _dots(at + 12 * LANES, h_at, v_row, weight_hh_at + row * states, states, vectors)
+                at += 12 * LANES
+                _dots(at, h_at, v_row, weight_hh_at + row * states, states, vectors, four_at)
         for i in range(vectors):
             source, at, gap, own = projected, i * 4 * states + e, states, i * _SUMS + 3 * LANES
             if projected_at == 0:
@@ -135,42 +138,30 @@ def _step_few(
 
 @separate
 def _step_many(
-    xh_at: int, gates_at: int, panels_at: int, bias_ih_at: int, bias_hh_at: int, kept_at: int,
-    width: int, states: int, active: int, fresh: bool,
+    xh_at: int, gates_at: int, panels_ih_at: int, panels_hh_at: int, bias_ih_at: int,
+    bias_hh_at: int, kept_at: int, width: int, states: int, active: int, fresh: bool,
 ) -> None:  # fmt: skip
     """One step of some sequences, x and h (active, D + E); h is updated, the gates kept."""
     xh, gates, kept = floats(xh_at), floats(gates_at), floats(kept_at)
     bias_ih, bias_hh = floats(bias_ih_at), floats(bias_hh_at)
     pitch, wide = width + states, 4 * states
     rows = (active + ROWS - 1) // ROWS * ROWS
-    n_panels_at = panels_at + 8 * states * pitch
     for i in range(active):
         at = i * wide
         for e in range(0, 2 * states, LANES):
             store(gates, at + e, load(bias_ih, e) + load(bias_hh, e))
         copy(gates, at + 2 * states, bias_hh, 2 * states, states)
         copy(gates, at + 3 * states, bias_ih, 2 * states, states)
-    depth = width
-    if not fresh:
-        depth = pitch
-        product(
-            gates_at + 8 * states, wide, xh_at + 4 * width, pitch, 1,
-            n_panels_at + 4 * width * WIDTH, pitch, WIDTH, rows, states, states,
-        )  # fmt: skip
-    product(gates_at, wide, xh_at, pitch, 1, panels_at, pitch, WIDTH, rows, 2 * states, depth)
+    product(gates_at, wide, xh_at, pitch, 1, panels_ih_at, width, WIDTH, rows, 2 * states, width)
     product(
-        gates_at + 12 * states,
-        wide,
-        xh_at,
-        pitch,
-        1,
-        n_panels_at,
-        pitch,
-        WIDTH,
-        rows,
-        states,
-        width,
-    )
+        gates_at + 12 * states, wide, xh_at, pitch, 1, panels_ih_at + 8 * states * width, width,
+        WIDTH, rows, states, width,
+    )  # fmt: skip
+    if not fresh:
+        product(
+            gates_at, wide, xh_at + 4 * width, pitch, 1, panels_hh_at, states, WIDTH,
+            rows, 3 * states, states,
+        )  # fmt: skip
     for i in range(active):
         at, h = i * wide, i * pitch + width
         for e in range(0, states, LANES):
@@ -187,23 +178,24 @@ def _step_many(
 
 @separate
 def forward(
-    x_at: int, projected_at: int, panels_at: int, weight_ih_at: int, weight_hh_at: int,
-    bias_ih_at: int, bias_hh_at: int, starts_at: int, lengths_at: int, places_at: int,
-    slots_at: int, y_at: int, last_at: int, kept_at: int, width: int, states: int,
+    x_at: int, projected_at: int, panels_ih_at: int, panels_hh_at: int, weight_ih_at: int,
+    weight_hh_at: int, bias_ih_at: int, bias_hh_at: int, starts_at: int, lengths_at: int,
+    places_at: int, slots_at: int, y_at: int, last_at: int, kept_at: int, width: int, states: int,
     first: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Run sequences first..stop; write y (T, E), last (B, E) and kept (T, 4E).
 
-    panels: (3E / WIDTH, D + E, WIDTH) of W_ih and W_hh side by side. One or two sequences may come
-    with projected = W_ih x (T, 3E) instead of panels.
+    panels_ih: (3E / WIDTH, D, WIDTH); panels_hh: (3E / WIDTH, E, WIDTH). One or two sequences may
+    come with projected = W_ih x (T, 3E) instead of panels.
     """
     x, projected, y, last = floats(x_at), floats(projected_at), floats(y_at), floats(last_at)
     starts, lengths, places = integers(starts_at), integers(lengths_at), integers(places_at)
     pitch, wide = width + states, 4 * states
     active = stop - first
-    gates_at = scratch_at + 4 * ((active + ROWS - 1) // ROWS * ROWS) * pitch
-    after_at = gates_at + 4 * FEW * wide  # unused by few sequences
-    xh, gates, after = floats(scratch_at), floats(gates_at), floats(after_at)
+    xh_at = scratch_at + 4 * SUMS_SCRATCH
+    gates_at = xh_at + 4 * ((active + ROWS - 1) // ROWS * ROWS) * pitch
+    after_at = gates_at + 4 * FEW * wide  # behind the gates of few sequences
+    xh, gates, after = floats(xh_at), floats(gates_at), floats(after_at)
     kept_now = kept_at
     if kept_at != 0:
         kept_now = kept_at + 4 * integers(slots_at)[first] * wide
@@ -223,15 +215,15 @@ def forward(
                 copy(xh, i * pitch, x, row * width, width)
         if active <= FEW:
             _step_few(
-                ready_at, scratch_at, scratch_at + 4 * width, pitch, weight_ih_at, weight_hh_at,
+                ready_at, xh_at, xh_at + 4 * width, pitch, weight_ih_at, weight_hh_at,
                 bias_ih_at, bias_hh_at, after_at, kept_now, width, states, active, t == 0,
-                t % 2 == 1,
+                t % 2 == 1, scratch_at,
             )  # fmt: skip
             for i in range(active):
                 copy(xh, i * pitch + width, after, i * states, states)
         else:
             _step_many(
-                scratch_at, gates_at, panels_at, bias_ih_at, bias_hh_at, kept_now,
+                xh_at, gates_at, panels_ih_at, panels_hh_at, bias_ih_at, bias_hh_at, kept_now,
                 width, states, active, t == 0,
             )  # fmt: skip
         if kept_at != 0:
@@ -246,10 +238,10 @@ def forward(
 
 def forward_scratch(width: int, states: int, most: int) -> int:
     """Floats that `forward` needs for groups of at most so many sequences, whole tiles."""
-    return most * (width + 5 * states)
+    return SUMS_SCRATCH + most * (width + 5 * states)
 
 
-_forward_arguments = unpack(18)
+_forward_arguments = unpack(19)
 
 
 @native(types.CPointer(types.int64), types.int64)
@@ -258,13 +250,13 @@ def forward_task(row: Any, scratch_at: int) -> None:
     forward(*_forward_arguments(row, scratch_at))
 
 
-@native(*[types.int64] * 9)
+@native(*[types.int64] * 10)
 def step_task(
     x_at: int, h_at: int, weight_ih_at: int, weight_hh_at: int, bias_ih_at: int, bias_hh_at: int,
-    after_at: int, width: int, states: int,
+    after_at: int, width: int, states: int, sums_at: int,
 ) -> None:  # fmt: skip
     """One step of one sequence: write the state after (E,)."""
     _step_few(
         0, x_at, h_at, 0, weight_ih_at, weight_hh_at, bias_ih_at, bias_hh_at, after_at, 0,
-        width, states, 1, False, False,
+        width, states, 1, False, False, sums_at,
     )  # fmt: skip

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.gru_backward_kernels import backward_scratch, backward_task
-from models.ops.gru_kernels import FEW, forward_scratch, forward_task, step_task
-from models.ops.panels import panels_in, panels_out, up
+from models.ops.gru_kernels import FEW, SUMS_SCRATCH, forward_scratch, forward_task, step_task
+from models.ops.panels import kept, panels_in, panels_out, up
 from models.ops.simd import LANES
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
@@ -47,16 +47,16 @@ class _GRU(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
         *weights, plan, last_only = rest
         layer = _layer(x, (weights[0], weights[1], weights[2], weights[3]))
-        y, last, kept = _run_forward(layer, plan, last_only, keep=True)
-        ctx.save_for_backward(layer.x, layer.weight_ih, layer.weight_hh, y, kept)
+        y, last, gates = _run_forward(layer, plan, last_only, keep=True)
+        ctx.save_for_backward(layer.x, layer.weight_ih, layer.weight_hh, y, gates)
         ctx.plan, ctx.last_only, ctx.sizes = plan, last_only, (layer.inputs, layer.units)
         return layer.cut(last if last_only else y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight_ih, weight_hh, y, kept = ctx.saved_tensors
-        gradients = _run_backward(x, weight_ih, weight_hh, y, kept, dout, ctx.plan, ctx.last_only)
+        x, weight_ih, weight_hh, y, gates = ctx.saved_tensors
+        gradients = _run_backward(x, weight_ih, weight_hh, y, gates, dout, ctx.plan, ctx.last_only)
         dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh = gradients
         inputs, units = ctx.sizes
         return (
@@ -116,6 +116,7 @@ class _Layer(NamedTuple):
     weight_hh: Tensor  # (3, E, E)
     bias_ih: Tensor  # (3, E)
     bias_hh: Tensor  # (3, E)
+    weights: tuple[Tensor, Tensor]  # before padding
     inputs: int  # D before padding
     units: int  # E before padding
 
@@ -124,16 +125,17 @@ class _Layer(NamedTuple):
 
 
 def _layer(x: Tensor, weights: Weights) -> _Layer:
-    inputs, units = x.shape[1], weights[1].shape[1]
-    wide, tall = up(inputs, WIDTH) - inputs, up(units, WIDTH) - units
-    shapes = ((3, units, inputs), (3, units, units), (3, units), (3, units))
-    rooms = ((0, wide, 0, tall), (0, tall, 0, tall), (0, tall), (0, tall))
-    made = []
-    for weight, shape, room in zip(weights, shapes, rooms, strict=True):
-        weight = weight.detach().contiguous().view(shape)
-        made.append(F.pad(weight, room) if wide or tall else weight)
-    x = F.pad(x.detach(), (0, wide)) if wide else x.detach().contiguous()
-    return _Layer(x, made[0], made[1], made[2], made[3], inputs, units)
+    weight_ih, weight_hh, bias_ih, bias_hh = (t.detach().contiguous() for t in weights)
+    inputs, units = x.shape[1], weight_hh.shape[1]
+    wide, tall = -inputs % WIDTH, -units % WIDTH
+    biases = bias_ih.view(3, units), bias_hh.view(3, units)
+    if tall:
+        biases = F.pad(biases[0], (0, tall)), F.pad(biases[1], (0, tall))
+    return _Layer(
+        F.pad(x.detach(), (0, wide)) if wide else x.detach().contiguous(),
+        _whole(weight_ih.view(3, units, inputs)), _whole(weight_hh.view(3, units, units)),
+        *biases, (weight_ih, weight_hh), inputs, units,
+    )  # fmt: skip
 
 
 def _run_forward(
@@ -146,23 +148,35 @@ def _run_forward(
     if len(y) > plan.rows:
         y[plan.rows :] = 0
     last = torch.empty(plan.batch if last_only else 0, states)
-    kept = torch.empty(plan.rows if keep else 0, 4 * states)
-    empty = torch.empty(0)
+    gates = torch.empty(plan.rows if keep else 0, 4 * states)
+    projected = panels_ih = panels_hh = torch.empty(0)
     if plan.batch <= FEW:
-        projected, panels = torch.mm(x, weight_ih.view(-1, width).mT), empty  # (T, 3E)
+        projected = torch.mm(x, weight_ih.view(-1, width).mT)  # (T, 3E)
     else:
-        both = torch.cat((weight_ih, weight_hh), 2).view(3 * states, -1)  # (3E, D + E)
-        projected, panels = empty, panels_out(both)
-    operands = (x, projected, panels, *layer[1:5])
-    results = [t.data_ptr() for t in (y, last, kept)]
+        panels_ih, panels_hh = (
+            kept(_gate_panels, weight, training=keep) for weight in layer.weights
+        )
+    operands = (x, projected, panels_ih, panels_hh, *layer[1:5])
+    results = [t.data_ptr() for t in (y, last, gates)]
     head = (*(t.data_ptr() for t in operands), *plan.addresses[:4], *results, width, states)
     tasks = [(*head, *group) for group in plan.groups]
     run_tasks(forward_task, tasks, forward_scratch(width, states, plan.most))
-    return y, last, kept
+    return y, last, gates
+
+
+def _gate_panels(weight: Tensor) -> Tensor:
+    """(3E, K) -> (3E / WIDTH, K, WIDTH), each gate padded."""
+    return panels_out(_whole(weight.view(3, -1, weight.shape[1])).flatten(0, 1))
+
+
+def _whole(weight: Tensor) -> Tensor:
+    """(3, E, K) with E and K padded to whole tiles."""
+    wide, tall = (-size % WIDTH for size in (weight.shape[2], weight.shape[1]))
+    return F.pad(weight, (0, wide, 0, tall)) if wide or tall else weight
 
 
 def _run_backward(
-    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, y: Tensor, kept: Tensor, dout: Tensor,
+    x: Tensor, weight_ih: Tensor, weight_hh: Tensor, y: Tensor, gates: Tensor, dout: Tensor,
     plan: _Plan, last_only: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """dx (T, D), and the gradients of weights (3, E, ...) and biases (3, E), padded."""
@@ -180,7 +194,7 @@ def _run_backward(
     dbias = torch.empty(parts, 4, states)
     dy, dlast = (0, dout.data_ptr()) if last_only else (dout.data_ptr(), 0)
     head = (
-        x.data_ptr(), y.data_ptr(), kept.data_ptr(), dy, dlast, panels_ih.data_ptr(),
+        x.data_ptr(), y.data_ptr(), gates.data_ptr(), dy, dlast, panels_ih.data_ptr(),
         panels_hh.data_ptr(), *plan.addresses, dx.data_ptr(),
     )  # fmt: skip
     tasks = [
@@ -197,7 +211,8 @@ def _run_backward(
 
 
 # Keeps the interpreter's lock, which costs more to give away than the step takes.
-_step = ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 9)(step_task)
+_step = ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 10)(step_task)
+_sums = torch.empty(SUMS_SCRATCH)  # one thread at a time, by the same lock
 
 
 def gru_step_numba(item_hidden: Tensor, state: Tensor, weights: Weights) -> Tensor | None:
@@ -224,6 +239,6 @@ def gru_step_numba(item_hidden: Tensor, state: Tensor, weights: Weights) -> Tens
     after = torch.empty(1, states)
     _step(
         item_hidden.data_ptr(), state.data_ptr(), weight_ih.data_ptr(), weight_hh.data_ptr(),
-        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states,
+        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states, _sums.data_ptr(),
     )  # fmt: skip
     return after
