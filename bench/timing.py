@@ -7,13 +7,15 @@ it and fills the findings in. A wrong result raises before anything is timed.
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
-from measure.clock import Stopwatch, gc_disabled, now, until_steady
+from measure.clock import Stopwatch, gc_disabled, synchronize, until_steady
 from measure.contention import contention
 from measure.quantile import median_metric, percentile_metrics
 from measure.ranking import ranks
@@ -44,10 +46,7 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
     seconds = []
     with findings.phase("measured"), contention() as reading:
         for _ in range(cell.rounds):
-            workload.reset()
-            with Stopwatch(cell.device) as watch:
-                workload.run(steps)
-            seconds.append(_seconds(watch))
+            seconds.append(time_round(workload, steps))
     scale = batches.num_samples / done
     method = "median of whole epochs, perf_counter_ns"
     if done < batches.num_samples:
@@ -69,12 +68,20 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
     }
 
 
+def time_round(workload: TrainEpoch, steps: int) -> float:
+    """Seconds of the first `steps` steps of an epoch, from the same start each time."""
+    workload.reset()
+    with Stopwatch(workload.setting.device) as watch:
+        workload.run(steps)
+    return _seconds(watch)
+
+
 def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
     """Whole requests from histories; nothing is kept between them."""
     with findings.phase("checks"):
         workload = Recommend(setting)
         workload.prepare()
-    _time_requests(cell, workload.request, findings)
+    _time_requests(cell, workload.answer, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
 
@@ -84,7 +91,7 @@ def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
     with findings.phase("checks"):
         workload = ServeStep(setting)
         workload.prepare()
-    _time_requests(cell, workload.request, findings)
+    _time_requests(cell, workload.answer, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     findings.metrics["state_bytes"] = fact(workload.state_bytes(), "B", "counted, one user")
 
@@ -126,6 +133,7 @@ PROCEDURES: dict[str, Callable[[Cell, Setting, Findings], None]] = {
 }
 
 
+@torch.inference_mode()
 def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findings) -> None:
 
     def run_once() -> None:
@@ -134,16 +142,8 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
-    latencies: list[float] = []
-    watch = Stopwatch(cell.device)
-    end = now() + LATENCY_SECONDS
     with gc_disabled(), findings.phase("measured"), contention() as reading:
-        for index in range(cell.requests):
-            with watch:
-                request(index)
-            latencies.append(_seconds(watch))
-            if now() > end:
-                break
+        latencies = time_each(request, cell.requests, device=cell.device)
     findings.flags += reading.flags
     findings.raw["latency"] = latencies
     findings.samples["latency_block_p50"] = _block_medians(latencies)
@@ -159,6 +159,26 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
         ),
         "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),
     }
+
+
+def time_each(request: Callable[[int], object], count: int, *, device: str) -> list[float]:
+    """Seconds of each of `count` requests, one after the other; fewer where they take too long."""
+    # The counter itself, since a Stopwatch's calls are a hundredth of the shortest requests.
+    latencies: list[float] = []
+    launches = device != "cpu"
+    end = time.perf_counter() + LATENCY_SECONDS
+    for index in range(count):
+        if launches:
+            synchronize(device)
+        start = time.perf_counter()
+        request(index)
+        if launches:
+            synchronize(device)
+        stop = time.perf_counter()
+        latencies.append(stop - start)
+        if stop > end:
+            break
+    return latencies
 
 
 def _steps_per_round(cell: Cell, workload: TrainEpoch) -> int:
