@@ -12,6 +12,8 @@ Shapes: B sequences, T rows of all of them, M query rows, D hidden size, H heads
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -48,9 +50,7 @@ def attention_packed(
     _check(qkv, (offsets,), width if 3 * width == qkv.shape[1] else 0, num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", qkv.device, qkv.dtype)
     if name == "numba":
-        from models.ops.attention_numba import attention_packed_numba
-
-        return attention_packed_numba(qkv, offsets, num_heads, causal)
+        return _numba().attention_packed_numba(qkv, offsets, num_heads, causal)
     query, key_value = qkv.split((width, 2 * width), dim=1)
     return _padded(query, key_value, offsets, offsets, num_heads, causal, name, dropout)
 
@@ -81,12 +81,19 @@ def attention_select(
     _check(query, (query_offsets, offsets), width, num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", query.device, query.dtype)
     if name == "numba":
-        from models.ops.attention_numba import attention_select_numba
-
-        return attention_select_numba(query, key_value, query_offsets, offsets, num_heads)
+        return _numba().attention_select_numba(query, key_value, query_offsets, offsets, num_heads)
     return _padded(query, key_value, query_offsets, offsets, num_heads, False, name, dropout)
 
 
+@lru_cache(maxsize=1)
+def _numba() -> ModuleType:
+    """Imported late, so that a process which never needs it does not load LLVM."""
+    from models.ops import attention_numba
+
+    return attention_numba
+
+
+@lru_cache(maxsize=64)
 def resolve_attention(backend: str, device: str | torch.device, dtype: torch.dtype) -> str:
     """Turn a backend's name into the one that will run: reference, torch or numba.
 
@@ -156,9 +163,9 @@ def _check(query: Tensor, offsets: tuple[Tensor, ...], width: int, num_heads: in
             "qkv (T, 3 D), or query (M, D) and key_value (T, 2 D), and D a multiple of num_heads"
         )
     for tensor in offsets:
-        if tensor.dtype != torch.int64 or tensor.device.type != "cpu":
+        if tensor.dtype != torch.int64 or not tensor.is_cpu:
             raise ValueError(f"offsets must be int64 on cpu, not {tensor.dtype} on {tensor.device}")
-    if len({tensor.shape for tensor in offsets}) > 1:
+    if len(offsets[0]) != len(offsets[-1]):
         raise ValueError(f"offsets differ in shape: {[tuple(o.shape) for o in offsets]}")
 
 

@@ -29,10 +29,11 @@ from models.ops.simd import (
     native,
     separate,
     splat,
+    spread,
     store,
     unpack,
 )
-from models.ops.simd_block import ROWS, gather, product, to_panels
+from models.ops.simd_block import ROWS, gather, prefetch_rows, product, to_panels
 from models.ops.simd_math import exp2
 
 KEYS = 128
@@ -59,6 +60,7 @@ def backward(
     head = integers(head_at)
     query_row, key_row = head[1], head[4]
     out, kept = floats(head[5]), floats(head[6])
+    dquery, dkey, dvalue = floats(head[13]), floats(head[14]), floats(head[15])
     query_offsets, key_offsets = integers(head[7]), integers(head[8])
     heads, size, causal = head[9], head[10], head[11] != 0
     width = (size + LANES - 1) // LANES * LANES
@@ -118,7 +120,10 @@ def backward(
                             place = 2 * ((origin + first + row) * heads + h)
                             share = splat(kept[place + 1])
                             sums = splat(_ZERO)
+                            at = query_at // 4 + (first + row + real) * query_row
+                            prefetch_rows(dquery, at, query_row, 1, size)
                             at = out_at + (first + row) * out_row
+                            prefetch_rows(out, at + real * out_row, out_row, 1, size)
                             for c in range(0, width, LANES):
                                 slopes = load(slope, row * width + c) * share
                                 store(slope, row * width + c, slopes)
@@ -138,16 +143,17 @@ def backward(
                             value_panels_at, LANES, LANES * width, size, spare_at,
                         )  # fmt: skip
                         for row in range(tile, tile + ROWS):
-                            base = row * _PITCH
+                            edge = row * _PITCH + last
                             mine = min(count, first + row - begin + 1) if causal else count
-                            top, mean = splat(tops[row]), splat(means[row])
-                            edge = base + last
                             hidden = load(fence, LANES - (mine - last))
                             store(odds, edge, load(odds, edge) + hidden)
-                            for c in range(base, edge + 1, LANES):
-                                chance = exp2(load(odds, c) - top)
-                                store(odds, c, chance)
-                                store(pull, c, chance * (load(pull, c) * splat(factor) - mean))
+                        for c in range(tile * _PITCH, tile * _PITCH + last + 1, LANES):
+                            for row in range(ROWS):
+                                at = c + row * _PITCH
+                                chance = exp2(load(odds, at) - spread(tops, tile + row))
+                                excess = load(pull, at) * splat(factor) - spread(means, tile + row)
+                                store(odds, at, chance)
+                                store(pull, at, chance * excess)
                         at = head[13] + query_at + 4 * (first + tile) * query_row
                         product(
                             at, query_row, min(ROWS, real - tile), size, begin == 0,
@@ -160,6 +166,10 @@ def backward(
                             break
                         fresh = start >= 0
                         start = max(0, start)
+                        at = key_at // 4 + (begin + k + count) * key_row
+                        if fresh:
+                            prefetch_rows(dkey, at, key_row, ROWS, size)
+                            prefetch_rows(dvalue, at, key_row, ROWS, size)
                         at = key_at + 4 * (begin + k) * key_row
                         corner = 4 * (start * _PITCH + k)
                         product(

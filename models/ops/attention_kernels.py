@@ -28,18 +28,18 @@ from models.ops.simd import (
     integers,
     lane_sum,
     load,
-    load_part,
     native,
     separate,
     splat,
+    spread,
     store,
-    store_part,
     unpack,
 )
 from models.ops.simd_block import (
     ROWS,
     gather,
     lane_max,
+    prefetch_rows,
     product,
     to_panels,
 )
@@ -57,15 +57,18 @@ _PITCH = KEYS + LANES
 
 def forward_scratch(width: int, queries: int) -> int:
     """Floats that one thread needs: head size in whole vectors, queries of one task."""
-    small = 5 * LANES + (8 + 2 * ROWS) * width + 3 * ROWS
+    small = (5 + ROWS) * LANES + (8 + 2 * ROWS) * width + 2 * ROWS
     return small + ROWS * _PITCH + 2 * KEYS * width + 2 * (queries + ROWS)
 
 
 @inlined
-def _scale_row(target: Any, at: Any, size: Any, factor: Any, spare: Any) -> None:
-    for c in range(0, size, LANES):
-        value = load_part(target, at + c, size - c, spare)
-        store_part(target, at + c, size - c, value * splat(factor), spare)
+def _scale_row(target: Any, at: Any, size: Any, factor: Any) -> None:
+    if size % LANES == 0:
+        for c in range(0, size, LANES):
+            store(target, at + c, load(target, at + c) * splat(factor))
+    else:
+        for c in range(size):
+            target[at + c] *= factor
 
 
 @separate
@@ -88,10 +91,11 @@ def forward(
     spare = floats(spare_at)
     tile_at = spare_at + 4 * (LANES + (8 + ROWS) * width)
     state_at = tile_at + 4 * ROWS * width
-    scores_at = state_at + 4 * 2 * (LANES + ROWS)
+    scores_at = state_at + 4 * (2 * ROWS + ROWS * LANES)
     panels_at = scores_at + 4 * ROWS * _PITCH
     values_at = panels_at + 4 * KEYS * width
     tops, totals = floats(state_at), floats(state_at + 4 * ROWS)
+    lanes = floats(state_at + 4 * 2 * ROWS)
     scores, past = floats(scores_at), floats(values_at + 4 * KEYS * width)
     out_row = heads * size
     for sequence in range(sequence_start, sequence_stop):
@@ -105,6 +109,7 @@ def forward(
             continue
         for h in range(head_start, head_stop):
             query_at = head[0] + 4 * (origin * query_row + h * size)
+            query = floats(query_at)
             key_at = 4 * (key_offsets[sequence] * key_row + h * size)
             out_at = origin * out_row + h * size
             for begin in range(0, min(keys, stop) if causal else keys, KEYS):
@@ -119,6 +124,9 @@ def forward(
                     seen = min(count, first - begin + ROWS) if causal else count
                     last = (seen - 1) // LANES * LANES
                     a_at, a_row = query_at + 4 * first * query_row, query_row
+                    # The same rows of the next sequence, as far as lengths are alike.
+                    prefetch_rows(query, (first + stop) * query_row, query_row, real, size)
+                    prefetch_rows(out, out_at + (first + stop) * out_row, out_row, real, size)
                     if real < ROWS:
                         gather(tile_at, a_at, a_row, real, ROWS, size, width, 0, spare_at)
                         a_at, a_row = tile_at, width
@@ -126,24 +134,30 @@ def forward(
                         scores_at, _PITCH, ROWS, last + LANES, True, a_at, a_row, 1,
                         panels_at, LANES, LANES * width, size, spare_at,
                     )  # fmt: skip
+                    # Rows innermost: a tile has as many branches as one row, and chains to overlap.
                     for row in range(ROWS):
                         base = row * _PITCH
                         mine = min(count, first - begin + row + 1) if causal else count
                         edge = load(scores, base + last) + load(fence, LANES - (mine - last))
                         store(scores, base + last, edge)
-                        for c in range(0, last, LANES):
-                            edge = maximum(load(scores, base + c), edge)
-                        tops[row] = lane_max(edge)
-                        if begin > 0:
-                            tops[row] = max(tops[row], past[2 * (first - query_start + row)])
+                        store(lanes, row * LANES, edge)
+                    for c in range(0, last, LANES):
+                        for row in range(ROWS):
+                            more = load(scores, row * _PITCH + c)
+                            store(lanes, row * LANES, maximum(more, load(lanes, row * LANES)))
                     for row in range(ROWS):
-                        base, top = row * _PITCH, splat(tops[row])
-                        sums = splat(_ZERO)
-                        for c in range(base, base + last + 1, LANES):
-                            odds = exp2(load(scores, c) - top)
-                            store(scores, c, odds)
-                            sums = sums + odds
-                        totals[row] = lane_sum(sums)
+                        tops[row] = lane_max(load(lanes, row * LANES))
+                        store(lanes, row * LANES, splat(_ZERO))
+                    if begin > 0:
+                        for row in range(ROWS):
+                            tops[row] = max(tops[row], past[2 * (first - query_start + row)])
+                    for c in range(0, last + 1, LANES):
+                        for row in range(ROWS):
+                            odds = exp2(load(scores, row * _PITCH + c) - spread(tops, row))
+                            store(scores, row * _PITCH + c, odds)
+                            store(lanes, row * LANES, load(lanes, row * LANES) + odds)
+                    for row in range(ROWS):
+                        totals[row] = lane_sum(load(lanes, row * LANES))
                     at = out_at + first * out_row
                     if begin > 0:
                         for row in range(real):
@@ -151,7 +165,7 @@ def forward(
                             store(spare, 0, exp2(splat(past[place] - tops[row])))
                             shrink = spare[0]
                             totals[row] += past[place + 1] * shrink
-                            _scale_row(out, at + row * out_row, size, shrink, spare)
+                            _scale_row(out, at + row * out_row, size, shrink)
                     product(
                         head[5] + 4 * at, out_row, real, size, begin == 0, scores_at, _PITCH, 1,
                         values_at, width, LANES, seen, spare_at,
@@ -159,7 +173,7 @@ def forward(
                     if begin + count == keys or (causal and first < begin + KEYS):
                         for row in range(real):
                             share = _ONE / totals[row]
-                            _scale_row(out, at + row * out_row, size, share, spare)
+                            _scale_row(out, at + row * out_row, size, share)
                             if head[6] != 0:
                                 to = 2 * ((origin + first + row) * heads + h)
                                 kept[to], kept[to + 1] = tops[row], share

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.attention_backward_kernels import backward_scratch, backward_task
+from models.ops.attention_few_kernels import few_backward_task, few_forward_task, few_scratch
 from models.ops.attention_kernels import forward_scratch, forward_task
 from models.ops.simd import LANES
 from models.ops.threads import run_tasks
@@ -27,6 +28,8 @@ _MIN_TASK = 2**20
 _MAX_TASKS = 32
 # Queries of one task at least, so that the keys they share are packed once for many.
 _MIN_QUERIES = 256
+# So many queries of a sequence, at most, do without tiles: two are faster with them.
+_FEW = 1
 
 
 def attention_packed_numba(qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
@@ -123,6 +126,7 @@ class _Plan(NamedTuple):
     queries: int
     keys: int
     most_queries: int
+    most_keys: int
     forward: tuple[tuple[int, ...], ...]
     backward: tuple[tuple[int, ...], ...]
 
@@ -148,8 +152,8 @@ def _plan(query_offsets: bytes, offsets: bytes, width: int, heads: int) -> _Plan
         forward.extend(_pieces(start, stop, heads, int(queries[start])))
         backward.extend((start, stop, h, h + 1) for h in range(heads))
     return _Plan(
-        int(before[-1]), int(after[-1]), int(queries.max(initial=0)), tuple(forward),
-        tuple(backward),
+        int(before[-1]), int(after[-1]), int(queries.max(initial=0)), int(keys.max(initial=0)),
+        tuple(forward), tuple(backward),
     )  # fmt: skip
 
 
@@ -166,8 +170,14 @@ def _pieces(start: int, stop: int, heads: int, queries: int) -> list[tuple[int, 
 def _planned(
     query_offsets: Tensor, offsets: Tensor, tensors: _Operands, num_heads: int
 ) -> tuple[_Plan, Tensor, Tensor]:
-    before, after = query_offsets.contiguous(), offsets.contiguous()
-    plan = _plan(before.numpy().tobytes(), after.numpy().tobytes(), tensors.width, num_heads)
+    """The plan, and both offsets where the kernels can read them."""
+    after = offsets.contiguous()
+    key = after.numpy().tobytes()
+    if query_offsets is offsets:
+        before, plan = after, _plan(key, key, tensors.width, num_heads)
+    else:
+        before = query_offsets.contiguous()
+        plan = _plan(before.numpy().tobytes(), key, tensors.width, num_heads)
     rows = tensors.tensors[0].shape[0], tensors.tensors[-1].shape[0]
     if plan.queries > rows[0] or plan.keys > rows[1]:
         raise ValueError(
@@ -195,8 +205,13 @@ def _forward(
          after.data_ptr(), num_heads, size, causal),
     )  # fmt: skip
     at = head.buffer_info()[0]
-    room = forward_scratch(-(-size // LANES) * LANES, plan.most_queries)
-    run_tasks(forward_task, [(at, *task) for task in plan.forward], room)
+    width = -(-size // LANES) * LANES
+    if plan.most_queries <= _FEW and not causal:
+        room = few_scratch(width, plan.most_keys, num_heads)
+        run_tasks(few_forward_task, [(at, *task) for task in plan.backward], room)
+    else:
+        room = forward_scratch(width, plan.most_queries)
+        run_tasks(forward_task, [(at, *task) for task in plan.forward], room)
     if plan.queries < rows:
         out[plan.queries :] = 0
     return out, kept
@@ -223,8 +238,12 @@ def _backward(
          gradients.value),
     )  # fmt: skip
     at = head.buffer_info()[0]
-    room = backward_scratch(-(-size // LANES) * LANES)
-    run_tasks(backward_task, [(at, *task) for task in plan.backward], room)
+    width = -(-size // LANES) * LANES
+    tasks = [(at, *task) for task in plan.backward]
+    if plan.most_queries <= _FEW and not causal:
+        run_tasks(few_backward_task, tasks, few_scratch(width, plan.most_keys, num_heads))
+    else:
+        run_tasks(backward_task, tasks, backward_scratch(width))
     for tensor, end in ((gradients.tensors[0], plan.queries), (gradients.tensors[-1], plan.keys)):
         if end < tensor.shape[0]:
             tensor[end:] = 0

@@ -24,6 +24,7 @@ from models.ops.simd import (
     emitted,
     floats,
     in_all_lanes,
+    inlined,
     load,
     load_part,
     pointer_type,
@@ -176,6 +177,14 @@ def _prefetch(typingctx: Any, pointer: Any, index: Any) -> Any:
     return types.void(pointer_type, types.intp), codegen
 
 
+@inlined
+def prefetch_rows(source: Any, at: Any, row: Any, count: Any, size: Any) -> None:
+    """Ask for some rows; a few at a time between other work, or they wait for each other."""
+    for i in range(count):
+        for c in range(0, size, LANES):
+            _prefetch(source, at + i * row + c)
+
+
 @separate
 def gather(
     target_at: int, source_at: int, row: int, count: int, padded: int, size: int, width: int,
@@ -224,9 +233,7 @@ def to_panels(
         to = first // LANES * LANES * width + first % LANES
         whole = size == width and first + 8 <= count
         if whole:
-            for i in range(8):
-                for c in range(0, width, LANES):
-                    _prefetch(source, (first + i + ahead) * row + c)
+            prefetch_rows(source, (first + ahead) * row, row, 8, size)
             for c in range(0, width, 8):
                 _transpose_eight(
                     panels, to + c * LANES, LANES, source, first * row + c, row, factor
@@ -252,7 +259,7 @@ def product(
     a: (ROWS, depth), b: (depth, columns padded to LANES), its columns by panels `b_panel` apart;
     spare: LANES and (ROWS, columns padded). Writes nothing beside c.
     """
-    c, a, b, spare = floats(c_at), floats(a_at), floats(b_at), floats(spare_at)
+    a, b = floats(a_at), floats(b_at)
     width = (columns + LANES - 1) // LANES * LANES
     whole = rows == ROWS and columns == width
     to, to_row = (c_at, c_row) if whole else (spare_at + 4 * LANES, width)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.ops import attention_numba as kernel_module
 from models.ops.attention import attention_packed, attention_select, resolve_attention
 from models.ops.backend import BackendUnavailable
 
@@ -98,6 +99,17 @@ def test_select_equals_the_reference(
     _assert_close(_selected(queries, LENGTHS, heads, size, backend), wanted)
 
 
+@pytest.mark.parametrize("few", [0, 3], ids=["tiles", "rows"])
+@pytest.mark.parametrize(("heads", "size"), [(2, 32), (3, 5)])
+def test_tiles_and_rows_agree_for_any_number_of_queries(
+    heads: int, size: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [3, 1, 2, 0, 1, 2, 3]
+    wanted = _selected(queries, LENGTHS, heads, size, "reference", torch.float64)
+    monkeypatch.setattr(kernel_module, "_FEW", few)
+    _assert_close(_selected(queries, LENGTHS, heads, size), wanted)
+
+
 @pytest.mark.parametrize("queries", [1, 3, 70, 300])
 def test_select_equals_the_reference_over_long_histories(queries: int) -> None:
     wanted = _selected([queries], [1000], 2, 32, "reference", torch.float64)
@@ -105,11 +117,12 @@ def test_select_equals_the_reference_over_long_histories(queries: int) -> None:
 
 
 @pytest.mark.parametrize("backend", ["numba", "torch", "reference"])
-def test_sequences_without_keys_or_queries_give_zeros(backend: str) -> None:
-    out, dquery, dkey_value = _selected([1, 5, 0, 0], [0, 3, 9, 0], 2, 16, backend)
+@pytest.mark.parametrize("many", [1, 5])
+def test_sequences_without_keys_or_queries_give_zeros(many: int, backend: str) -> None:
+    out, dquery, dkey_value = _selected([1, many, 0, 0], [0, 3, 9, 0], 2, 16, backend)
     assert float(out[0].abs().max()) == float(dquery[0].abs().max()) == 0
     assert float(dkey_value[3:].abs().max()) == 0
-    assert float(out[1:6].abs().min()) > 0
+    assert float(out[1 : 1 + many].abs().min()) > 0
 
 
 def test_the_last_position_of_a_causal_model_is_selected_exactly() -> None:
@@ -136,6 +149,7 @@ def test_attention_reads_only_memory_that_was_written(heads: int, size: int) -> 
         *_packed([*LENGTHS, 300], heads, size, True),
         *_packed(LENGTHS, heads, size, False),
         *_selected([1, 0, 2, 5], [7, 300, 0, 20], heads, size),
+        *_selected([1, 0, 1, 1], [7, 300, 0, 20], heads, size),
     ]
     assert all(bool(value.isfinite().all()) for value in values)
 
