@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from models import programs
 from models.ops.linear_cross_entropy import linear_cross_entropy
 from models.ops.target_rank import rank_of_target
 from models.ops.top_k import score_top_k
@@ -56,6 +57,7 @@ class SequentialRecommender(nn.Module):
     objectives: ClassVar[tuple[Objective, ...]] = ("all", "last")
     backends: ClassVar[tuple[str, ...]] = ("torch", "numba")
     has_step: ClassVar[bool] = True
+    has_program: ClassVar[bool] = False
     reference: ClassVar[str]
 
     def __init__(
@@ -97,6 +99,9 @@ class SequentialRecommender(nn.Module):
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden state (B, D) from which the next item is predicted."""
+        alone = programs.last_hidden(self, item_seq, lengths)
+        if alone is not None:
+            return alone
         sequences = pack(item_seq, lengths)
         return self.encode_rows(sequences, sequences.last())
 
@@ -229,10 +234,11 @@ class SequentialRecommender(nn.Module):
         Raises:
             NotSupported: the model has no such layers.
         """
-        layers = [module for module in self.modules() if hasattr(module, "finish")]
+        layers: list[Any] = [module for module in self.modules() if hasattr(module, "finish")]
         if not layers:
             raise NotSupported(f"{self.label} has no layers to compile: its kernel is all there is")
-        for module in self.modules():
+        every: list[Any] = list(self.modules())
+        for module in every:
             if hasattr(module, "layer_backend"):
                 module.layer_backend = "torch"
         for layer in layers:
@@ -246,12 +252,6 @@ class SequentialRecommender(nn.Module):
     def settings(self) -> dict[str, Any]:
         """The config as plain values, for records and saved weights."""
         return dataclasses.asdict(self.config)
-
-
-def gather_last(hidden: Tensor, lengths: Tensor) -> Tensor:
-    """Row-wise hidden[b, lengths[b] - 1]: (B, L, D), (B,) -> (B, D)."""
-    rows = torch.arange(hidden.shape[0], device=hidden.device)
-    return hidden[rows, lengths - 1]
 
 
 def equal_length(lengths: Tensor) -> int:

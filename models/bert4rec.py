@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import programs
 from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.attention import attention_packed, attention_select
@@ -55,6 +56,7 @@ class BERT4Rec(SequentialRecommender):
     Config = BERT4RecConfig
     objectives: ClassVar[tuple[Objective, ...]] = ("cloze", "last")
     has_step: ClassVar[bool] = False
+    has_program: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 1904.06690; github.com/FeiSun/BERT4Rec"
     config: BERT4RecConfig
 
@@ -97,8 +99,8 @@ class BERT4Rec(SequentialRecommender):
         hidden = dropout(
             hidden, self.config.dropout if self.training else 0.0, backend=self.layer_backend
         )
-        for layer in self._layers:
-            final = chosen if layer is self._layers[-1] else None
+        for layer in self.stack:
+            final = chosen if layer is self.stack[-1] else None
             hidden = layer(hidden, sequences, final, self.layer_backend)
         return hidden
 
@@ -106,6 +108,9 @@ class BERT4Rec(SequentialRecommender):
         """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if
         needed.
         """
+        alone = programs.last_hidden(self, item_seq, lengths)
+        if alone is not None:
+            return alone
         sequences = pack(*self.append_mask(item_seq, lengths))
         return self.encode_rows(sequences, sequences.last())
 
@@ -122,7 +127,8 @@ class BERT4Rec(SequentialRecommender):
         return masked, lengths + 1
 
     @property
-    def _layers(self) -> list[_Layer]:
+    def stack(self) -> list[_Layer]:
+        """The layers, first to last."""
         return cast("list[_Layer]", self.layers)
 
     def output_hidden(self, hidden: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class Mamba(nn.Module):
         )  # fmt: skip
         delta, B, C = self._project(u)
         y = selective_scan(
-            u, delta, self._decay(), B, C, self.D.float(), z if chosen is None else None,
+            u, delta, self.decay(), B, C, self.D.float(), z if chosen is None else None,
             delta_bias=self.dt_proj.bias.float(), offsets=sequences.offsets,
             return_last_state=keep_state, backend=self.backend,
         )  # fmt: skip
@@ -105,7 +105,7 @@ class Mamba(nn.Module):
             scan_state,
             x,
             delta,
-            self._decay(),
+            self.decay(),
             B,
             C,
             self.D.float(),
@@ -114,7 +114,7 @@ class Mamba(nn.Module):
         )
         return self.out_proj(y), (window, scan_state)
 
-    def _decay(self) -> Tensor:
+    def decay(self) -> Tensor:
         """A (E, N), negative; in float32 whatever the autocast dtype, or the decays overflow."""
         return -torch.exp(self.A_log.float())
 

@@ -57,6 +57,7 @@ class Mamba4Rec(SequentialRecommender):
     label: ClassVar[str] = "Mamba4Rec"
     Config = Mamba4RecConfig
     backends: ClassVar[tuple[str, ...]] = ("reference", "numba", "cuda")
+    has_program: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 2403.03900; github.com/chengkai-liu/Mamba4Rec"
     config: Mamba4RecConfig
 
@@ -73,22 +74,23 @@ class Mamba4Rec(SequentialRecommender):
         self.LayerNorm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
         self.dropout = nn.Dropout(cfg.dropout)
         self.mamba_layers = nn.ModuleList(_MambaLayer(cfg, backend) for _ in range(cfg.num_layers))
-        own = tuple(layer.mamba for layer in self._layers) if cfg.init == "mamba" else ()
+        own = tuple(layer.mamba for layer in self.stack) if cfg.init == "mamba" else ()
         init_normal(self, keep=own)
 
     @property
-    def _layers(self) -> list[_MambaLayer]:
+    def stack(self) -> list[_MambaLayer]:
+        """The layers, first to last."""
         return cast("list[_MambaLayer]", self.mamba_layers)
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
         hidden = self._embed_rows(sequences)  # (T, D)
-        for layer in self._layers:
-            final = chosen if layer is self._layers[-1] else None
+        for layer in self.stack:
+            final = chosen if layer is self.stack[-1] else None
             hidden, _ = layer(hidden, sequences, final)
         return hidden
 
     def init_state(self, batch_size: int) -> State:
-        return [layer.mamba.init_state(batch_size) for layer in self._layers]
+        return [layer.mamba.init_state(batch_size) for layer in self.stack]
 
     def step(self, item: Tensor, state: State) -> tuple[Tensor, State]:
         served = self._served(item, state) if serves(self) else None
@@ -96,7 +98,7 @@ class Mamba4Rec(SequentialRecommender):
             return served
         hidden = self.LayerNorm(self.dropout(self.item_embedding(item)))  # (B, D)
         after: State = []
-        for layer, before in zip(self._layers, state, strict=True):
+        for layer, before in zip(self.stack, state, strict=True):
             hidden, new = layer.step(hidden, before)
             after.append(new)
         return hidden, after
@@ -118,7 +120,7 @@ class Mamba4Rec(SequentialRecommender):
         sequences = pack(item_seq[:, : equal_length(lengths)], lengths)
         hidden = self._embed_rows(sequences)
         state: State = []
-        for layer in self._layers:
+        for layer in self.stack:
             hidden, after = layer(hidden, sequences, None, keep_state=True)
             assert after is not None, "it was asked for"
             state.append(after)

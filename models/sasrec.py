@@ -66,6 +66,7 @@ class SASRec(SequentialRecommender):
     name: ClassVar[str] = "sasrec"
     label: ClassVar[str] = "SASRec"
     Config = SASRecConfig
+    has_program: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 1808.09781; github.com/kang205/SASRec"
     config: SASRecConfig
 
@@ -86,15 +87,16 @@ class SASRec(SequentialRecommender):
         init_normal(self)
 
     @property
-    def _layers(self) -> list[_Layer]:
+    def stack(self) -> list[_Layer]:
+        """The layers, first to last."""
         return cast("list[_Layer]", self.layers)
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
         hidden, normed = self._embed_rows(sequences)  # (T, D) each
         # Causal: only the last event of a sequence sees all of it, as a chosen row must.
         early = chosen if chosen is not None and chosen.last else None
-        for layer, norm in zip(self._layers, self._norms_after, strict=True):
-            final = early if layer is self._layers[-1] else None
+        for layer, norm in zip(self.stack, self.norms_after, strict=True):
+            final = early if layer is self.stack[-1] else None
             hidden, normed = layer.rows(hidden, normed, sequences, final, norm, self.layer_backend)
         return chosen.of(normed) if chosen is not None and early is None else normed
 
@@ -120,7 +122,7 @@ class SASRec(SequentialRecommender):
         if served is not None:
             return served, SASRecState(state.keys, state.values, at + 1)
         hidden = self._embed(item[:, None], start=at)  # (B, 1, D)
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(self.stack):
             hidden = layer.step(hidden, state.keys[index], state.values[index], at)
         return self.norm(hidden)[:, 0], SASRecState(state.keys, state.values, at + 1)
 
@@ -142,7 +144,7 @@ class SASRec(SequentialRecommender):
         sequences = pack(item_seq[:, :length], lengths)
         state = self.init_state(item_seq.shape[0])
         hidden, normed = self._embed_rows(sequences)
-        for index, (layer, norm) in enumerate(zip(self._layers, self._norms_after, strict=True)):
+        for index, (layer, norm) in enumerate(zip(self.stack, self.norms_after, strict=True)):
             qkv = linear(
                 normed, layer.qkv.weight, layer.qkv.bias, backend=self.layer_backend
             )  # (T, 3 D)
@@ -168,9 +170,9 @@ class SASRec(SequentialRecommender):
         return batch_size * seq_len * cfg.num_layers * (projections + scores)
 
     @property
-    def _norms_after(self) -> list[nn.LayerNorm]:
+    def norms_after(self) -> list[nn.LayerNorm]:
         """The norm behind each layer: the next one's, behind the last the model's own."""
-        return [*(layer.attn_norm for layer in self._layers[1:]), self.norm]
+        return [*(layer.attn_norm for layer in self.stack[1:]), self.norm]
 
     def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
         """Embedded events (T, D), and the same normed for the first layer."""
@@ -182,7 +184,7 @@ class SASRec(SequentialRecommender):
             positions=sequences.positions, places=self.position_embedding.weight,
             factor=math.sqrt(self.config.hidden_size), backend=self.layer_backend,
         )  # fmt: skip
-        first, drop = self._layers[0].attn_norm, self.config.dropout if self.training else 0.0
+        first, drop = self.stack[0].attn_norm, self.config.dropout if self.training else 0.0
         return add_norm(
             embedded, None, first.weight, first.bias, eps=first.eps, dropout=drop,
             backend=self.layer_backend,

@@ -16,6 +16,7 @@ from models.ops.simd import (
     clear,
     floats,
     fma,
+    inlined,
     lane_sum,
     load,
     load_part,
@@ -32,6 +33,11 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _WHOLE = np.float32(RESOLUTION)
 # `eps` comes as a whole number of these.
 EPS_UNIT = 1e-15
+
+
+@inlined
+def _inverse_root(value: Any) -> Any:
+    return 1.0 / math.sqrt(value)
 
 
 @separate
@@ -138,11 +144,6 @@ def backward(
             if dx_at != 0:
                 value = drop(value, seed, base + c, threshold, scale)
                 store_part(dx, base + c, count, value, spare)
-
-
-@separate
-def _inverse_root(value: float) -> float:
-    return 1.0 / math.sqrt(value)
 
 
 _forward_arguments = unpack(12)

@@ -42,7 +42,8 @@ def embed(
     if resolve_dense(backend, table) == "torch" or table.shape[1] % _LANES:
         out = F.embedding(ids, table, padding_idx=0)
         out = out if factor == 1.0 else out * factor
-        out = out if places is None else out + F.embedding(positions, places)
+        if places is not None and positions is not None:
+            out = out + F.embedding(positions, places)
         return F.dropout(out, dropout)
     # Imported here so that a process which never needs it does not load LLVM.
     from models.ops.embedding_numba import embed_numba

@@ -63,13 +63,13 @@ def large_loss_and_gradients(
     dweight = torch.empty(classes, width) if wanted[1] else None
     dbias = torch.empty(classes) if wanted[2] and bias is not None else None
     operands = (panels, x, w, offset, target, norms, share)
-    head = tuple(t.data_ptr() for t in operands)
+    before = [t.data_ptr() for t in operands]
     tails = tuple(0 if t is None else t.data_ptr() for t in (dweight, dbias))
-    tasks = [
-        (*head, 0 if dhidden is None else dhidden[i].data_ptr(), *tails, rows, width, *part)
+    gradient_tasks = [
+        (*before, 0 if dhidden is None else dhidden[i].data_ptr(), *tails, rows, width, *part)
         for i, part in enumerate(ranges)
     ]
-    run_tasks(gradients_task, tasks, scratch)
+    run_tasks(gradients_task, gradient_tasks, scratch)
     return (
         loss,
         None if dhidden is None else dhidden.sum(0)[:positions, :channels].contiguous(),

@@ -102,10 +102,11 @@ def _on_cpu(
     elif lengths.numel() and not (0 <= int(lengths.min()) and int(lengths.max()) <= length):
         raise ValueError(f"lengths must lie in 0..{length}, got {lengths.tolist()}")
     rows = torch.stack((torch.arange(batch) * length, lengths.to("cpu", torch.int64)), dim=1)
-    u, delta, B, C, z = (None if t is None else t.flatten(0, 1) for t in (u, delta, B, C, z))
+    u, delta, B, C = (tensor.flatten(0, 1) for tensor in (u, delta, B, C))
     y, last = selective_scan_numba(
-        u, delta, A, B, C, D, z, delta_bias, delta_softplus, rows, return_last_state
-    )
+        u, delta, A, B, C, D, None if z is None else z.flatten(0, 1), delta_bias, delta_softplus,
+        rows, return_last_state,
+    )  # fmt: skip
     return y.view(batch, length, -1), last
 
 
@@ -118,7 +119,8 @@ def _padded(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Packed sequences by a kernel that knows padded ones only."""
     u, delta, A, B, C, D, z, delta_bias = tensors
-    u, delta, B, C, z = (None if t is None else pad_rows(t, offsets) for t in (u, delta, B, C, z))
+    u, delta, B, C = (pad_rows(tensor, offsets) for tensor in (u, delta, B, C))
+    z = None if z is None else pad_rows(z, offsets)
     lengths = offsets.diff().to(u.device)
     found = selective_scan(
         u, delta, A, B, C, D, z, delta_bias=delta_bias, delta_softplus=delta_softplus,

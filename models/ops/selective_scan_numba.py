@@ -200,6 +200,24 @@ def _run_forward(
     return y.to(u.dtype), torch.empty(0) if last is None else _out_of_lanes(last, plan), kept
 
 
+def forward_calls(
+    inputs: tuple[Any, ...], length: int, y: Tensor
+) -> tuple[int, list[tuple[int, ...]], int, list[Tensor]]:
+    """The kernel's calls for one sequence of `length` rows that writes y: kernel, arguments, floats
+    of scratch, and the tensors that have to live as long.
+
+    inputs: u, delta, A, B, C, D, z and delta_bias, as `selective_scan_numba` takes them.
+    """
+    rows = _with_kept(torch.tensor([[0, length]]))
+    plan = _plan(rows, inputs[0].shape[1], inputs[2].shape[1])
+    operands = _operands(inputs, plan)
+    head = (*operands.addresses(), rows.data_ptr(), y.data_ptr(), 0, 0)
+    shape = (operands.mix_row, operands.z_row, plan.channels, plan.states, True)
+    tasks = [(*head, *shape, *plan.bounds(task)) for task in range(plan.chunks * plan.groups)]
+    held = [rows, y, *(t for t in operands.tensors if t is not None)]
+    return forward_task, tasks, plan.scratch_floats(), held
+
+
 def _num_kept(rows: Tensor) -> int:
     if not len(rows):
         return 0

@@ -26,19 +26,19 @@ def test_parameters_on_ml_1m_are_the_published_number() -> None:
 
 
 def test_the_block_has_the_official_names_and_shapes() -> None:
-    block = Mamba4Rec(10, 5)._layers[0].mamba
+    block = Mamba4Rec(10, 5).stack[0].mamba
     shapes = {name: tuple(tensor.shape) for name, tensor in block.state_dict().items()}
     assert shapes == OFFICIAL_BLOCK
 
 
 def test_official_initialisation_starts_all_steps_at_softplus_of_zero() -> None:
-    block = Mamba4Rec(10, 5)._layers[0].mamba
+    block = Mamba4Rec(10, 5).stack[0].mamba
     assert bool((block.dt_proj.bias == 0).all())
     assert float(block.in_proj.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
 
 
 def test_mambas_own_initialisation_keeps_steps_small() -> None:
-    block = Mamba4Rec(10, 5, Mamba4RecConfig(init="mamba"))._layers[0].mamba
+    block = Mamba4Rec(10, 5, Mamba4RecConfig(init="mamba")).stack[0].mamba
     steps = torch.nn.functional.softplus(block.dt_proj.bias)
     assert float(steps.detach().min()) >= 0.001 * 0.999
     assert float(steps.detach().max()) <= 0.1 * 1.001
@@ -53,7 +53,7 @@ def test_an_unknown_initialisation_is_refused() -> None:
 def test_one_layer_has_no_residual_around_mamba_and_two_have() -> None:
     for num_layers, residual in ((1, False), (2, True)):
         model = Mamba4Rec(10, 5, Mamba4RecConfig(num_layers=num_layers)).eval()
-        for layer in model._layers:
+        for layer in model.stack:
             torch.nn.init.zeros_(layer.mamba.out_proj.weight)  # Mamba itself adds nothing
         seen = [model.score(torch.tensor([[i, 3]]), torch.tensor([2])) for i in (1, 2)]
         last = [model.score(torch.tensor([[1, i]]), torch.tensor([2])) for i in (3, 4)]

@@ -36,7 +36,11 @@ def scanned(backend: str, dtype: torch.dtype) -> list[Tensor]:
     y, last = selective_scan(**leaves, offsets=offsets(), return_last_state=True, backend=backend)
     torch.manual_seed(1)
     slopes = [torch.randn(t.shape).to(dtype) for t in (y, last)]
-    return [y.detach(), last.detach(), *torch.autograd.grad((y, last), list(leaves.values()), slopes)]
+    return [
+        y.detach(),
+        last.detach(),
+        *torch.autograd.grad((y, last), list(leaves.values()), slopes),
+    ]
 
 
 @pytest.mark.usefixtures("poisoned_memory")
