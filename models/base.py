@@ -223,6 +223,10 @@ class SequentialRecommender(nn.Module):
         """Bytes of one user's serving state after `seq_len` events, float32."""
         raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
 
+    def program_widths(self) -> tuple[int, ...]:
+        """Widths that a program (models/programs/) of this model keeps rows in."""
+        return (self.config.hidden_size,)
+
     # -- compiling ------------------------------------------------------------------------------
 
     def compile_layers(self, mode: str) -> None:

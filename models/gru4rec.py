@@ -40,6 +40,7 @@ class GRU4Rec(SequentialRecommender):
     name: ClassVar[str] = "gru4rec"
     label: ClassVar[str] = "GRU4Rec"
     Config = GRU4RecConfig
+    has_program: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 1511.06939; github.com/hidasib/GRU4Rec_PyTorch_Official"
     config: GRU4RecConfig
 
@@ -77,17 +78,20 @@ class GRU4Rec(SequentialRecommender):
             hidden = chosen.of(hidden)
         return linear(hidden, self.dense.weight, self.dense.bias, backend=self.layer_backend)
 
+    def program_widths(self) -> tuple[int, ...]:
+        return self.config.hidden_size, self.config.gru_size
+
     def init_state(self, batch_size: int) -> Tensor:
         cfg = self.config
         return self.item_embedding.weight.new_zeros(cfg.num_layers, batch_size, cfg.gru_size)
 
     def step(self, item: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self._embed(item)  # (B, D)
+        hidden = self._embed(item) if self.training else self.item_embedding(item)  # (B, D)
         after = []
         for layer, before in zip(self._layers, state, strict=True):
             hidden = gru_step(hidden, before, *layer, backend=self.layer_backend)  # (B, E)
             after.append(hidden)
-        return self.dense(hidden), torch.stack(after)
+        return self.dense(hidden), after[0][None] if len(after) == 1 else torch.stack(after)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         sequences = pack(item_seq[:, : equal_length(lengths)], lengths)

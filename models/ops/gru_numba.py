@@ -164,6 +164,25 @@ def _run_forward(
     return y, last, gates
 
 
+def forward_calls(
+    x: Tensor, projected: Tensor, weights: Weights, length: int, out: Tensor, *, last_only: bool
+) -> tuple[int, list[tuple[int, ...]], int, list[object]]:
+    """The kernel's calls for one sequence of `length` rows: kernel, arguments, floats of scratch,
+    and what has to live as long.
+
+    x (T, D) and projected = x weight_ih^T (T, 3E), all of whole tiles; writes out (T, E), or with
+    last_only the final state into its first row.
+    """
+    layer, plan = _layer(x, weights), _plan(torch.tensor([0, length]))
+    width, states = x.shape[1], layer.units
+    operands = (x, projected, *layer[1:5])
+    ih, hh, bias_ih, bias_hh = (t.data_ptr() for t in layer[1:5])
+    head = (x.data_ptr(), projected.data_ptr(), 0, 0, ih, hh, bias_ih, bias_hh)
+    result = (0, out.data_ptr()) if last_only else (out.data_ptr(), 0)
+    tasks = [(*head, *plan.addresses[:4], *result, 0, width, states, 0, 1)]
+    return forward_task, tasks, forward_scratch(width, states, plan.most), [*operands, out, plan]
+
+
 def _gate_panels(weight: Tensor) -> Tensor:
     """(3E, K) -> (3E / WIDTH, K, WIDTH), each gate padded."""
     return panels_out(_whole(weight.view(3, -1, weight.shape[1])).flatten(0, 1))

@@ -60,9 +60,11 @@ class Program:
 
     # -- running -------------------------------------------------------------------------------
 
-    def finish(self, tail: Tensor) -> None:
-        """`tail` (ROWS, D), made of `self.tail`, is what a run gives the last row of."""
-        self._result = tail[(self.length - 1) % ROWS][None]
+    def finish(self, tail: Tensor, row: int | None = None) -> None:
+        """A run gives one row of `tail` (ROWS, D): the last real one of what `self.tail` gave, or
+        the one named.
+        """
+        self._result = tail[(self.length - 1) % ROWS if row is None else row][None]
         self._room = torch.empty(self._scratch)
         self._job = array("q", (len(self._calls) // 2, self._room.data_ptr(), *self._calls))
         self._job_at = self._job.buffer_info()[0]
@@ -89,6 +91,10 @@ class Program:
         return state
 
     # -- writing -------------------------------------------------------------------------------
+
+    def keep(self, things: Iterable[object]) -> None:
+        """What calls refer to by its address lives as long as the program."""
+        self._held.extend(things)
 
     def hold(self, tensor: Tensor) -> int:
         """A tensor's address, good as long as the program lives."""

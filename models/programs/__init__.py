@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from models.base import SequentialRecommender
     from models.ops.program import Program
 
+# Programs have no padded columns: widths are multiples of the widest tile.
+_WIDTH = 64
 # Longer histories have work for several threads, of which a program uses one.
 _LONGEST = 256
 # Programs kept for each model, one a length.
@@ -39,7 +41,10 @@ def last_hidden(model: SequentialRecommender, item_seq: Tensor, lengths: Tensor)
     ):
         return None
     table = model.item_embedding.weight
-    if table.shape[1] % 16 or resolve_dense(model.layer_backend, table) != "numba":
+    if (
+        any(width % _WIDTH for width in model.program_widths())
+        or resolve_dense(model.layer_backend, table) != "numba"
+    ):
         return None
     real = int(lengths[0])
     program = _program(model, real)

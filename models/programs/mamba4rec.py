@@ -42,8 +42,7 @@ def _scanned(program: Program, block: Mamba, hidden: Tensor) -> Tensor:
         (u, delta, block.decay(), B, C, block.D, both[:, inner : 2 * inner], block.dt_proj.bias),
         program.length, y,
     )  # fmt: skip
-    for tensor in held:
-        program.hold(tensor)
+    program.keep(held)
     for task in tasks:
         program.call(kernel, task, scratch)
     return y
