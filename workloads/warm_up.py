@@ -1,4 +1,4 @@
-"""Load or compile a model's kernels before anything is timed.
+"""Load or compile a model's kernels and layers before anything is timed.
 
 The first call of a Numba kernel compiles it (seconds) or loads it from the cache on disk (tenths of
 a second); on a GPU the first call loads a binary. Timed around `warm_up`, that cost is a number of
@@ -26,6 +26,8 @@ def warm_up(setting: Setting, *, training: bool) -> None:
     config = model_class.Config(**setting.options)
     model = model_class(_ITEMS, _LENGTH, config, backend=setting.resolved_backend())
     model = model.to(setting.device).train(training)
+    if setting.compile != "none":
+        model.compile_layers(setting.compile)
     item_seq = torch.ones(_ROWS, _LENGTH, dtype=torch.int64, device=setting.device)
     lengths = torch.arange(_ROWS, device=setting.device) % _LENGTH + 1  # (B,)
     with setting.autocast():
