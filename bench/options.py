@@ -33,7 +33,7 @@ _HELP = {
     "--device": "cpu, cuda or cuda:N (default: cpu)",
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
     "--threads": "CPU threads of a worker (default: the cores allotted)",
-    "--backend": "kernels: auto, numba (CPU), cuda (GPU; models with a scan), torch (without), reference",
+    "--backend": "kernels: auto, numba (CPU), cuda (for a scan), torch (without one), reference",
     "--compile": "torch.compile of the layers: " + ", ".join(COMPILE_MODES),
     "--min-count": "k of the k-core filter (default: 5)",
     "--data-dir": "folder with data sets, looked in first",

@@ -124,6 +124,7 @@ def _title(content: Mapping[str, Any]) -> str:
     what = f"{data['name']}, objective last" if data else "selective scan, float32"
     rounds = f"{content['rounds']} pairs in turn of {content['seconds']:g} s"
     commit = (content["commit"]["id"] or "unknown")[:7]
+    commit += " with changes" if content["commit"].get("dirty") else ""
     return (
         f"{what}: ours / theirs, × how many times better ours is; {rounds}; {content['threads']}"
         f" thread(s), {machine['cpu_model']}, PyTorch {machine['torch']}, commit {commit}"

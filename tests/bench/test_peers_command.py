@@ -12,7 +12,7 @@ from bench.peers.ledger import LedgerError, keep, read
 from bench.peers.options import OptionError, parse
 from bench.peers.tables import markdown
 
-QUICK = ["--dataset", "synthetic_u30_i40_n20", "--seq-len", "12", "--rounds", "1", "--seconds", "1"]
+QUICK = "--dataset synthetic_u30_i40_n20 --seq-len 12 --rounds 1 --seconds 0.2".split()
 
 
 @pytest.mark.parametrize(
