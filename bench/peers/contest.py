@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ _FIRST_BATCH = 32
 _MEMORY_STEPS = 3
 _LEARNING_BATCH, _LEARNING_STEPS = 16, 30
 SIDES: tuple[Side, Side] = ("ours", "peer")
+# Start-up is from the log on both sides: RecBole parses its file, so ours opens no kept store.
+FROM_THE_LOG = {"SEQREC_STORE_CACHE": "off"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class Contest:
         self._judge()
         return self.row
 
-    def _link(self, side: Side, *, keep_memory: bool = True) -> Link:
+    def _link(
+        self, side: Side, *, keep_memory: bool = True, environment: Mapping[str, str] | None = None
+    ) -> Link:
         module = OUR_SIDE if side == "ours" else self.peer.side
         return Link(
             self.plan.pythons[side],
@@ -113,6 +117,7 @@ class Contest:
             self.plan.folder,
             threads=self.plan.threads,
             keep_memory=keep_memory,
+            environment=environment,
         )
 
     def _ask(self, side: Side, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -131,7 +136,7 @@ class Contest:
         self.row.checks["same_data"] = {"ok": same["checksum"]}
 
     def _learn(self) -> None:
-        """Some steps of small batches, the same number on both sides however slow one is."""
+        """Some steps on one small batch, the same number on both sides however slow one is."""
         for side in SIDES:
             self._ask(side, "use", batch_size=_LEARNING_BATCH)
             losses = self._ask(side, "learn", steps=_LEARNING_STEPS)["losses"]
@@ -218,7 +223,7 @@ class Contest:
     def _start_up(self) -> None:
         def measure(side: Side) -> dict[str, Any]:
             size = self.row.sides[side]["batch_size"]
-            with self._link(side) as link:
+            with self._link(side, environment=FROM_THE_LOG) as link:
                 timeout = self.plan.timeout
                 task = self.tasks[side]
                 return link.ask("first_batch", timeout=timeout, task=task, batch_size=size)

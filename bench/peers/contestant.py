@@ -8,6 +8,7 @@ numpy and psutil.
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import statistics
 import time
@@ -69,7 +70,11 @@ class Contestant(ABC):
         self.load()
         next(self.batches())
         seconds = time.monotonic() - float(os.environ[STARTED])
-        return {"seconds": seconds - self.torch_seconds, "torch_seconds": self.torch_seconds}
+        return {
+            "seconds": seconds - self.torch_seconds,
+            "torch_seconds": self.torch_seconds,
+            "store": self.store(),
+        }
 
     def prepare(self, task: dict[str, Any], batch_size: int) -> dict[str, Any]:
         """Load data and model; what was resident before, with libraries ready, is the baseline."""
@@ -104,8 +109,12 @@ class Contestant(ABC):
         return {"samples": samples, "events": events, "checksum": f"{int(checksum) % 2**64:016x}"}
 
     def learn(self, steps: int) -> dict[str, Any]:
-        """The losses of the first steps from new weights: whether anything is learnt at all."""
-        return {"losses": self.steps(next(self.stream) for _ in range(steps))}
+        """The losses of so many steps on one batch, over and over, from new weights.
+
+        One batch, because fresh ones of a size that a slow peer can afford differ by more from
+        each other than their loss falls in these few steps.
+        """
+        return {"losses": self.steps(itertools.repeat(next(self.stream), steps))}
 
     def train(self, seconds: float) -> dict[str, Any]:
         """Train for about so long, batches built on the way; at least one step."""
@@ -176,6 +185,10 @@ class Contestant(ABC):
     def warm_up(self) -> None:
         """What a side compiles or loads at its first step; nothing for most."""
         return
+
+    def store(self) -> str:
+        """Where the histories came from: "read" from the log, or "cached" by an earlier run."""
+        return "read"
 
     def notes(self) -> list[str]:
         """What a reader of the row has to know about this side."""

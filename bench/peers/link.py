@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,12 +41,20 @@ class Link:
         python: the interpreter of the side's environment.
         side: its module.
         folder: where it runs and may leave files.
+        environment: variables beside the fixed ones.
         keep_memory: whether the allocator keeps freed memory, as for time; not when memory is
             measured.
     """
 
     def __init__(
-        self, python: Path, side: str, folder: Path, *, threads: int, keep_memory: bool = True
+        self,
+        python: Path,
+        side: str,
+        folder: Path,
+        *,
+        threads: int,
+        keep_memory: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = side.rsplit(".", 1)[-1]
         self._log = tempfile.TemporaryFile()
@@ -53,7 +62,7 @@ class Link:
         self._process = subprocess.Popen(
             [str(python), "-m", "bench.peers.serve", side],
             cwd=folder,
-            env=side_environment(threads, keep_memory=keep_memory),
+            env=side_environment(threads, keep_memory=keep_memory) | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

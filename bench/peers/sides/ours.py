@@ -32,6 +32,9 @@ class Ours(Contestant):
         )
         self.epochs = itertools.count()
 
+    def store(self) -> str:
+        return str(getattr(self.log, "store", "read"))
+
     def setting(self, log: Any, batch_size: int) -> Any:
         task = self.task
         return self.Setting(
