@@ -179,8 +179,8 @@ def forward_calls(
     ih, hh, bias_ih, bias_hh = (t.data_ptr() for t in layer[1:5])
     head = (x.data_ptr(), projected.data_ptr(), 0, 0, ih, hh, bias_ih, bias_hh)
     result = (0, out.data_ptr()) if last_only else (out.data_ptr(), 0)
-    tasks = [(*head, *plan.addresses[:4], *result, 0, width, states, 0, 1)]
-    return forward_task, tasks, forward_scratch(width, states, plan.most), [*operands, out, plan]
+    task: tuple[int, ...] = (*head, *plan.addresses[:4], *result, 0, width, states, 0, 1)
+    return forward_task, [task], forward_scratch(width, states, plan.most), [*operands, out, plan]
 
 
 def _gate_panels(weight: Tensor) -> Tensor:

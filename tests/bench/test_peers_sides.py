@@ -15,6 +15,7 @@ from torch import nn
 
 import data
 import models
+from bench.peers.contest import FROM_THE_LOG, check_learning
 from bench.peers.contestant import Contestant
 from bench.peers.exchange import write_exchange
 from bench.peers.roster import OUR_SIDE, PEERS, batch_sizes
@@ -99,7 +100,7 @@ def test_plain_pytorch_trains_on_what_ours_trains_on(model: str, exchange: Path)
     assert ours["count"]["samples"] > 100
     for found in (ours, plain):
         losses = found["learn"]["losses"]
-        assert sum(losses[-10:]) < sum(losses[:10])
+        assert check_learning(losses)["ok"]
         assert (found["train"]["samples"], found["train"]["steps"]) == (16, 1)
         assert found["rank"]["users"] == 30
         assert 0 <= found["rank"]["metrics"]["hr@10"] <= 1
@@ -166,3 +167,26 @@ def test_every_row_names_a_side_and_a_model_that_exist() -> None:
     assert {peer.model for peer in PEERS} <= set(models.names())
     assert batch_sizes(200, 102_400) == [32, 64, 128, 256, 512]
     assert batch_sizes(10**6, 102_400) == [32]
+
+
+def test_learning_repeats_one_batch(exchange: Path) -> None:
+    side = Plain()
+    side.prepare(task("gru4rec", exchange), batch_size=8)
+    seen: list[int] = []
+    side.steps = lambda batches: [float(seen.append(id(b)) or 0) for b in batches]  # type: ignore[method-assign,func-returns-value]
+    side.learn(steps=4)
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+
+
+def test_start_up_reads_the_log_and_says_so(
+    exchange: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQREC_CACHE", str(tmp_path / "cache"))
+    path = exchange / "peers" / "peers.inter"
+    given = task("gru4rec", exchange) | {"dataset": str(path)}
+    assert Ours().first_batch(given, batch_size=8)["store"] == "read"
+    assert Ours().first_batch(given, batch_size=8)["store"] == "cached"
+    for name, value in FROM_THE_LOG.items():
+        monkeypatch.setenv(name, value)
+    assert Ours().first_batch(given, batch_size=8)["store"] == "read"

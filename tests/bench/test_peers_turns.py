@@ -44,7 +44,8 @@ def test_figures_without_a_ratio_are_refused(ours: list[float], peer: list[float
         ratio(ours, peer, better="lower")
 
 
-def test_losses_must_be_finite_and_fall() -> None:
-    assert check_learning([7.2, 7.21, 7.2, 7.1, 7.0, 6.9])["ok"]
+def test_losses_must_be_finite_and_clearly_fall() -> None:
+    assert check_learning([7.2, 7.2, 7.0, 6.9, 6.8, 6.7])["ok"]
     assert not check_learning([7.2, 7.1, 7.2, 7.1, 7.3, 7.2])["ok"]
+    assert not check_learning([7.22, 7.20, 7.2, 7.2, 7.17, 7.19])["ok"], "noise is no learning"
     assert not check_learning([7.2, None, 7.0, 6.9, 6.8, 6.7])["ok"]

@@ -114,6 +114,7 @@ class _Gru(nn.Module):
     def __init__(self, num_items: int, settings: dict[str, Any]) -> None:
         super().__init__()
         self.items = nn.Embedding(num_items + 1, settings["hidden_size"], padding_idx=0)
+        nn.init.xavier_normal_(self.items.weight)
         self.dropout = nn.Dropout(settings["dropout"])
         self.gru = nn.GRU(
             settings["hidden_size"],
