@@ -13,13 +13,16 @@ What differs here, and why:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models.base import SequentialRecommender, equal_length
+from models.ops.addresses import serves
 from models.ops.embedding import embed
 from models.ops.gru import gru, gru_step
 from models.ops.linear import linear
@@ -86,12 +89,25 @@ class GRU4Rec(SequentialRecommender):
         return self.item_embedding.weight.new_zeros(cfg.num_layers, batch_size, cfg.gru_size)
 
     def step(self, item: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        served = self._served(item, state) if serves(self) else None
+        if served is not None:
+            return served
         hidden = self._embed(item) if self.training else self.item_embedding(item)  # (B, D)
         after = []
         for layer, before in zip(self._layers, state, strict=True):
             hidden = gru_step(hidden, before, *layer, backend=self.layer_backend)  # (B, E)
             after.append(hidden)
         return self.dense(hidden), after[0][None] if len(after) == 1 else torch.stack(after)
+
+    @cached_property
+    def _served(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
+        """`step` in one kernel, where that is for this device and dtype."""
+        # Imported here so that a process which never serves does not load LLVM.
+        from models.ops.gru_step_numba import GRUStep
+
+        cfg = self.config
+        shape = (len(self.item_embedding.weight), cfg.num_layers, cfg.hidden_size, cfg.gru_size)
+        return GRUStep(self, shape)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         sequences = pack(item_seq[:, : equal_length(lengths)], lengths)

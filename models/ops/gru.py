@@ -13,6 +13,8 @@ Shapes: T rows, B sequences, D inputs, E states; weights have r, z, n one below 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -80,13 +82,18 @@ def gru_step(
     """
     weights = (weight_ih, weight_hh, bias_ih, bias_hh)
     if resolve_dense(backend, item_hidden) == "numba":
-        # Imported here so that a process which never needs it does not load LLVM.
-        from models.ops.gru_numba import gru_step_numba
-
-        after = gru_step_numba(item_hidden, state, weights)
+        after = _step_kernel()(item_hidden, state, weights)
         if after is not None:
             return after
     return torch.gru_cell(item_hidden, state, *weights)
+
+
+@lru_cache(maxsize=1)
+def _step_kernel() -> Callable[..., Tensor | None]:
+    """Kept, because an import statement takes a tenth of a step's time."""
+    from models.ops.gru_numba import gru_step_numba
+
+    return gru_step_numba
 
 
 def gru_reference(

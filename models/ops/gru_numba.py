@@ -232,32 +232,37 @@ def _run_backward(
 # Keeps the interpreter's lock, which costs more to give away than the step takes.
 _step = ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 10)(step_task)
 _sums = torch.empty(SUMS_SCRATCH)  # one thread at a time, by the same lock
+_sums_at = _sums.data_ptr()
 
 
 def gru_step_numba(item_hidden: Tensor, state: Tensor, weights: Weights) -> Tensor | None:
     """The state (1, E) after one step, or None where the kernel does not fit or gradients are
     wanted: it takes one row, whole vectors, weights as they lie.
     """
-    (batch, width), states = item_hidden.shape, state.shape[1]
-    if batch != 1 or width % LANES or states % LANES or not width or not states:
-        return None
-    tensors = (item_hidden, state, *weights)
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    tensors = (item_hidden, state, weight_ih, weight_hh, bias_ih, bias_hh)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return None
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    fits = (
-        state.shape[0] == 1
-        and weight_ih.shape == (3 * states, width)
-        and weight_hh.shape == (3 * states, states)
-        and bias_ih.shape == bias_hh.shape == (3 * states,)
-    )
     for tensor in tensors:
-        fits = fits and tensor.dtype is torch.float32 and tensor.is_contiguous() and tensor.is_cpu
-    if not fits:
+        if not (tensor.dtype is torch.float32 and tensor.is_contiguous() and tensor.is_cpu):
+            return None
+    states, width = weight_hh.shape[1], weight_ih.shape[1]
+    biases = (3 * states,)
+    if (
+        width % LANES
+        or states % LANES
+        or not width * states
+        or item_hidden.shape != (1, width)
+        or state.shape != (1, states)
+        or weight_ih.shape != (3 * states, width)
+        or weight_hh.shape != (3 * states, states)
+        or bias_ih.shape != biases
+        or bias_hh.shape != biases
+    ):
         return None
-    after = torch.empty(1, states)
+    after = torch.empty_like(state)
     _step(
         item_hidden.data_ptr(), state.data_ptr(), weight_ih.data_ptr(), weight_hh.data_ptr(),
-        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states, _sums.data_ptr(),
+        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states, _sums_at,
     )  # fmt: skip
     return after

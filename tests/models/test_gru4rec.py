@@ -56,3 +56,48 @@ def test_parameters_keep_torchs_names() -> None:
     names = {name for name, _ in _model(2).named_parameters() if name.startswith("gru.")}
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     assert names == {f"gru.{kind}_l{layer}" for kind in kinds for layer in range(2)}
+
+
+@pytest.mark.parametrize("users", [1, 2, 7, 8])
+@pytest.mark.parametrize("num_layers", [1, 3])
+@torch.inference_mode()
+def test_the_step_in_one_kernel_equals_the_layers(num_layers: int, users: int) -> None:
+    model, layers = _model(num_layers), _model(num_layers, "torch")
+    make = torch.Generator().manual_seed(3)
+    state = torch.randn(num_layers, users, 32, generator=make)
+    item = torch.randint(1, NUM_ITEMS + 1, (users,), generator=make)
+    served = model._served(item, state)
+    assert (served is None) == (users == 8), "many users are PyTorch's"
+    before = state.clone()
+    for _ in range(2):
+        got, wanted = model.step(item, state), layers.step(item, state)
+        assert torch.equal(state, before), "a state can be stepped twice"
+        for one, other in zip(got, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_the_step_sees_new_weights() -> None:
+    model, state = _model(1), torch.zeros(1, 1, 32)
+    model.step(torch.tensor([3]), state)
+    model.load_state_dict({name: 0.5 * p for name, p in model.state_dict().items()})
+    hidden, _ = model.step(torch.tensor([3]), state)
+    model.layer_backend = "torch"
+    torch.testing.assert_close(hidden, model.step(torch.tensor([3]), state)[0])
+
+
+@pytest.mark.parametrize("item", [-1, NUM_ITEMS + 1])
+@torch.inference_mode()
+def test_a_step_refuses_unknown_items(item: int) -> None:
+    with pytest.raises(IndexError, match=f"0..{NUM_ITEMS}"):
+        _model(1).step(torch.tensor([item]), torch.zeros(1, 1, 32))
+
+
+@torch.inference_mode()
+def test_what_the_kernel_does_not_fit_goes_by_layers() -> None:
+    item, state = torch.tensor([3]), torch.zeros(1, 1, 32)
+    assert _model(1)._served(item, state.double()) is None
+    assert _model(1).double()._served(item, state) is None
+    odd = GRU4Rec(NUM_ITEMS, LENGTH, GRU4RecConfig(hidden_size=16, gru_size=40)).eval()
+    assert odd._served(item, odd.init_state(1)) is None
+    assert odd.step(item, odd.init_state(1))[0].shape == (1, 16)
