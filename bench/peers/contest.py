@@ -262,7 +262,7 @@ class Contest:
 
 
 def check_learning(losses: Sequence[float | None]) -> dict[str, Any]:
-    """Whether all losses are finite and the last third's mean is clearly below the first third's."""
+    """Whether all losses are finite and the last third has a clearly lower mean than the first."""
     finite = [loss for loss in losses if loss is not None]
     third = max(1, len(losses) // 3)
     ok = len(finite) == len(losses)
