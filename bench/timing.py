@@ -15,6 +15,7 @@ import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
+from bench.stored_state import measure_stored_state
 from measure.clock import Stopwatch, gc_disabled, synchronize, until_steady
 from measure.contention import contention
 from measure.quantile import median_metric, percentile_metrics
@@ -82,6 +83,7 @@ def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
         workload = Recommend(setting)
         workload.prepare()
     _time_requests(cell, workload.answer, findings)
+    findings.resolved["serving"] = "recompute"
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
 
@@ -93,7 +95,7 @@ def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
         workload.prepare()
     _time_requests(cell, workload.answer, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
-    findings.metrics["state_bytes"] = fact(workload.state_bytes(), "B", "counted, one user")
+    measure_stored_state(workload, findings)
 
 
 def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:

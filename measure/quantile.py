@@ -10,7 +10,7 @@ Statistics, 3rd ed., section 3.2), so they assume no shape of the distribution.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from measure.record import Metric, not_measured
 
@@ -25,14 +25,24 @@ PERCENTILES: dict[str, tuple[float, int, str]] = {
 CONFIDENCE = 0.95
 
 
-def percentile_metrics(samples_s: Sequence[float], *, name: str = "latency") -> dict[str, Metric]:
+def percentile_metrics(
+    samples_s: Sequence[float],
+    *,
+    name: str = "latency",
+    independent: Callable[[float], float] | None = None,
+) -> dict[str, Metric]:
     """`name`_p50, p90, p95 and p99 of durations in seconds; None with a reason on too few samples.
+
+    Args:
+        independent: where samples depend on each other, as latencies in a queue do: how many
+            independent ones they are worth for the share above a value. The bounds, and whether
+            there are enough, then follow from that number.
 
     Raises:
         ValueError: a sample is NaN or infinite.
     """
     ordered = _sorted_finite(samples_s)
-    return {f"{name}_{label}": _percentile(ordered, label) for label in PERCENTILES}
+    return {f"{name}_{label}": _percentile(ordered, label, independent) for label in PERCENTILES}
 
 
 def median_metric(
@@ -77,7 +87,9 @@ def bound_ranks(n: int, q: float, *, tail: float) -> tuple[int | None, int | Non
     """
     lower: int | None = None
     below = 0.0  # P(B < rank)
-    for rank in range(1, n + 1):
+    # So far below its mean that B is never less: 16 standard deviations, and as much at the ends.
+    first = max(1, int(n * q - 16 * math.sqrt(n * q * (1 - q)) - 64))
+    for rank in range(first, n + 1):
         below += _binomial_mass(rank - 1, n, q)
         if below <= tail:
             lower = rank
@@ -86,7 +98,9 @@ def bound_ranks(n: int, q: float, *, tail: float) -> tuple[int | None, int | Non
     return lower, None
 
 
-def _percentile(ordered: Sequence[float], label: str) -> Metric:
+def _percentile(
+    ordered: Sequence[float], label: str, independent: Callable[[float], float] | None
+) -> Metric:
     q, fewest, kind = PERCENTILES[label]
     method = (
         "perf_counter_ns, linearly interpolated quantile; "
@@ -95,17 +109,29 @@ def _percentile(ordered: Sequence[float], label: str) -> Metric:
     if len(ordered) < fewest:
         reason = f"{label} needs at least {fewest} samples, there are {len(ordered)}"
         return not_measured(reason, unit="s", better="lower", kind=kind, method=method)
-    lo, hi = _bounds(ordered, q, tail=1 - CONFIDENCE)
-    value = quantile(ordered, q)
+    value, worth = quantile(ordered, q), len(ordered)
+    if independent is not None:
+        worth = min(worth, int(independent(value)))
+        method += f" of the {worth} independent samples that these are worth"
+    if worth < fewest:
+        reason = (
+            f"{label} needs at least {fewest} independent samples; these {len(ordered)} depend on"
+            f" each other and are worth {worth}"
+        )
+        return not_measured(reason, unit="s", better="lower", kind=kind, method=method)
+    lo, hi = _bounds(ordered, q, tail=1 - CONFIDENCE, worth=worth)
     return Metric(value, "s", "lower", kind, method, n=len(ordered), lo=lo, hi=hi)
 
 
 def _bounds(
-    ordered: Sequence[float], q: float, *, tail: float
+    ordered: Sequence[float], q: float, *, tail: float, worth: int | None = None
 ) -> tuple[float | None, float | None]:
-    lower, upper = bound_ranks(len(ordered), q, tail=tail)
-    lo = None if lower is None else ordered[lower - 1]
-    hi = None if upper is None else ordered[upper - 1]
+    """The samples at the bounds' ranks; these are shares of the sample where it is worth less."""
+    count = len(ordered)
+    worth = count if worth is None else worth
+    lower, upper = bound_ranks(worth, q, tail=tail)
+    lo = None if lower is None else ordered[max(1, lower * count // worth) - 1]
+    hi = None if upper is None else ordered[-(-upper * count // worth) - 1]
     return lo, hi
 
 

@@ -58,6 +58,7 @@ class SequentialRecommender(nn.Module):
     backends: ClassVar[tuple[str, ...]] = ("torch", "numba")
     has_step: ClassVar[bool] = True
     has_program: ClassVar[bool] = False
+    state_user_dim: ClassVar[int] = 0  # of each of `state_tensors`: the dimension of the users
     reference: ClassVar[str]
 
     def __init__(
@@ -205,6 +206,10 @@ class SequentialRecommender(nn.Module):
 
     def state_tensors(self, state: Any) -> list[Tensor]:
         """What of a state has to be kept for the users, cut to its real length."""
+        raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
+
+    def state_from_tensors(self, tensors: list[Tensor]) -> Any:
+        """The state that `state_tensors` took apart; it may keep the tensors and write to them."""
         raise NotSupported(f"{self.label} has no recurrent state; recompute with encode()")
 
     # -- cost, analytic ------------------------------------------------------------------------

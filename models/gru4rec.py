@@ -44,6 +44,7 @@ class GRU4Rec(SequentialRecommender):
     label: ClassVar[str] = "GRU4Rec"
     Config = GRU4RecConfig
     has_program: ClassVar[bool] = True
+    state_user_dim: ClassVar[int] = 1
     reference: ClassVar[str] = "arXiv 1511.06939; github.com/hidasib/GRU4Rec_PyTorch_Official"
     config: GRU4RecConfig
 
@@ -124,6 +125,9 @@ class GRU4Rec(SequentialRecommender):
 
     def state_tensors(self, state: Tensor) -> list[Tensor]:
         return [state]
+
+    def state_from_tensors(self, tensors: list[Tensor]) -> Tensor:
+        return tensors[0]
 
     def state_bytes(self, seq_len: int) -> int:
         return self.config.num_layers * self.config.gru_size * 4

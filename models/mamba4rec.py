@@ -143,6 +143,9 @@ class Mamba4Rec(SequentialRecommender):
     def state_tensors(self, state: State) -> list[Tensor]:
         return [part for layer in state for part in layer]
 
+    def state_from_tensors(self, tensors: list[Tensor]) -> State:
+        return list(zip(tensors[::2], tensors[1::2], strict=True))
+
     def state_bytes(self, seq_len: int) -> int:
         cfg = self.config
         channels = cfg.expand * cfg.hidden_size

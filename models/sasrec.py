@@ -67,6 +67,7 @@ class SASRec(SequentialRecommender):
     label: ClassVar[str] = "SASRec"
     Config = SASRecConfig
     has_program: ClassVar[bool] = True
+    state_user_dim: ClassVar[int] = 1
     reference: ClassVar[str] = "arXiv 1808.09781; github.com/kang205/SASRec"
     config: SASRecConfig
 
@@ -159,6 +160,11 @@ class SASRec(SequentialRecommender):
 
     def state_tensors(self, state: SASRecState) -> list[Tensor]:
         return [state.keys[..., : state.length, :], state.values[..., : state.length, :]]
+
+    def state_from_tensors(self, tensors: list[Tensor]) -> SASRecState:
+        length = tensors[0].shape[3]  # (layers, B, H, length, head) each
+        keys, values = (nn.functional.pad(t, (0, 0, 0, self.max_len - length)) for t in tensors)
+        return SASRecState(keys, values, length)
 
     def state_bytes(self, seq_len: int) -> int:
         return 2 * self.config.num_layers * seq_len * self.config.hidden_size * 4

@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-_NOT_WORKLOADS = {"adam", "checks", "requests", "setting", "trainer", "warm_up"}
+_NOT_WORKLOADS = {"adam", "checks", "requests", "setting", "state_store", "trainer", "warm_up"}
 
 
 def names() -> list[str]:

@@ -5,6 +5,7 @@ untimed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 import models
 from data.batches import train_batches
 from models.base import SequentialRecommender
+from models.states import state_from_bytes, state_to_bytes
 from workloads.setting import DTYPES, Setting
 
 # Relative to the largest value; float32 sums in another order differ by about 1e-6 of it. Gradients
@@ -19,6 +21,7 @@ from workloads.setting import DTYPES, Setting
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 # More rows than the kernels take at once, so that their plan for many rows is checked too.
 _ROWS, _EVENTS = 9, 24
+_RESTORED = 4  # users whose saved states are checked at full length
 # Gradients below this are sums that cancel (a bias before a softmax); they hold rounding only.
 _NO_GRADIENT = 1e-7
 
@@ -99,6 +102,32 @@ def check_step(model: SequentialRecommender) -> None:
             hidden, state = model.step(item_seq[:, position], state)
             where = f"step() at position {position}"
             _compare(hidden, full[:, position], where, TOLERANCES[torch.float32])
+
+
+@torch.no_grad()
+def check_restored(model: SequentialRecommender, state: Any, item_seq: Tensor) -> None:
+    """A step from `state` saved to bytes and restored against the full pass over item_seq (B, L).
+
+    The state is that of L - 1 events; the first few users stand for all. In the dtype of the
+    autocast that is on.
+    """
+    rows = min(_RESTORED, len(item_seq))
+    item_seq = item_seq[:rows]
+    lengths = torch.full((rows,), item_seq.shape[1], device=item_seq.device)
+    restored = state_from_bytes(model, [state_to_bytes(model, state, row=r) for r in range(rows)])
+    with _evaluating(model):
+        full = model.last_hidden(item_seq, lengths).float()
+        hidden, _ = model.step(item_seq[:, -1], restored)
+    kind = item_seq.device.type
+    reduced = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if reduced else torch.float32
+    _compare(hidden.float(), full, "a step from a restored state", TOLERANCES[dtype])
+
+
+def check_state_bytes(counted: int, analytic: int) -> None:
+    """The bytes of one user's state, counted on its tensors, against the model's own formula."""
+    if counted != analytic:
+        raise Incorrect(f"a user's state takes {counted} bytes, state_bytes() says {analytic}")
 
 
 def _plain(model: SequentialRecommender) -> SequentialRecommender:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from workloads.checks import check_kernels, check_step
+from workloads.checks import check_kernels, check_restored, check_state_bytes, check_step
 from workloads.recommend import TOP_K
 from workloads.requests import Requests
 from workloads.setting import Setting
@@ -35,6 +35,7 @@ class ServeStep:
         check_kernels(self.model)
         check_step(self.model)
         self._state()
+        self._check_state()
 
     @torch.inference_mode()
     def request(self, index: int) -> torch.Tensor:
@@ -58,6 +59,10 @@ class ServeStep:
         tensors = self.model.state_tensors(self.state)
         return sum(t.numel() * t.element_size() for t in tensors) // self.setting.batch_size
 
+    def analytic_state_bytes(self) -> int:
+        """Of one user by the model's own formula, for float32."""
+        return self.model.state_bytes(self.setting.seq_len - 1)
+
     def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "weights", self._weights
         yield "state", self._state
@@ -76,6 +81,16 @@ class ServeStep:
         lengths = torch.full((self.setting.batch_size,), length, device=self.setting.device)
         with self.setting.autocast():
             self.state = self.model.prefill(histories, lengths)
+
+    @torch.inference_mode()
+    def _check_state(self) -> None:
+        events = self.requests.events(0)[:, None]
+        kept = [self.requests.histories(0)] if self.setting.seq_len > 1 else []
+        item_seq = torch.cat([*kept, events], dim=1).to(self.setting.device)
+        with self.setting.autocast():
+            check_restored(self.model, self.state, item_seq)
+        if self.setting.dtype == "float32":
+            check_state_bytes(self.state_bytes(), self.analytic_state_bytes())
 
     def _best(self, event: torch.Tensor) -> torch.Tensor:
         hidden, _ = self.model.step(event, self.state)

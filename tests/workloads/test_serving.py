@@ -11,6 +11,7 @@ import torch
 import models
 from data.interactions import DataError, Interactions
 from models.base import NotSupported
+from workloads.checks import Incorrect
 from workloads.recommend import TOP_K, Recommend
 from workloads.requests import Requests
 from workloads.serve_step import ServeStep
@@ -90,3 +91,37 @@ def test_requests_do_not_change_the_state(setting: Callable[..., Setting], name:
 def test_a_model_without_state_cannot_serve_steps(setting: Callable[..., Setting]) -> None:
     with pytest.raises(NotSupported, match="recompute with encode"):
         ServeStep(setting("bert4rec")).prepare()
+
+
+@pytest.mark.parametrize("seq_len", [1, 2, 12])
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_state_that_loses_something_on_its_way_is_incorrect(
+    setting: Callable[..., Setting], name: str, seq_len: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = ServeStep(setting(name, batch_size=2, seq_len=seq_len))
+    workload.prepare()
+    whole = type(workload.model).state_from_tensors
+    monkeypatch.setattr(
+        type(workload.model),
+        "state_from_tensors",
+        lambda self, tensors: whole(self, [1.5 * t + 0.1 for t in tensors]),
+    )
+    if name == "sasrec" and seq_len == 1:
+        return  # an empty cache has nothing to lose
+    with pytest.raises(Incorrect, match="a step from a restored state"):
+        ServeStep(setting(name, batch_size=2, seq_len=seq_len)).prepare()
+
+
+def test_a_state_of_another_size_than_the_formula_says_is_incorrect(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models.get("gru4rec"), "state_bytes", lambda self, seq_len: 500)
+    with pytest.raises(Incorrect, match=r"takes 512 bytes, state_bytes\(\) says 500"):
+        ServeStep(setting("gru4rec")).prepare()
+
+
+def test_half_precision_is_served_from_restored_states_too(
+    setting: Callable[..., Setting],
+) -> None:
+    for name in STATEFUL:
+        ServeStep(setting(name, batch_size=2, dtype="bfloat16")).prepare()

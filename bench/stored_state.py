@@ -1,0 +1,61 @@
+"""What keeping a user's state costs: its bytes, saving it, restoring it, and users per gigabyte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from bench.findings import Findings, fact
+from measure.clock import Stopwatch, gc_disabled
+from measure.quantile import median_metric
+from measure.record import Metric, not_measured
+from models.states import state_kind
+from workloads.serve_step import ServeStep
+from workloads.state_store import StateStore
+
+_REPEATS, _SECONDS = 200, 1.0
+
+
+@torch.inference_mode()
+def measure_stored_state(workload: ServeStep, findings: Findings) -> None:
+    """One user's state through bytes and back, many times; its size counted and by formula."""
+    store = StateStore(workload.model)
+    with gc_disabled(), findings.phase("measured"):
+        saved = _times(lambda: store.put([0], workload.state), workload.setting.device)
+        restored = _times(lambda: store.get([0]), workload.setting.device)
+    findings.resolved["serving"] = state_kind(workload.model)
+    findings.samples |= {"state_save_time": saved, "state_restore_time": restored}
+    findings.metrics |= {
+        "state_bytes": fact(workload.state_bytes(), "B", "counted, one user"),
+        "state_bytes_analytic": _analytic(workload),
+        "stored_bytes": fact(store.num_bytes, "B", "one user's saved state, header included"),
+        "users_per_gb": fact(store.users_per_gb, "1", "1e9 / stored_bytes", better="higher"),
+        "state_save_time": _median(saved, "one user, tensors to bytes"),
+        "state_restore_time": _median(restored, "one user, bytes to tensors that step() takes"),
+    }
+
+
+def _analytic(workload: ServeStep) -> Metric:
+    if workload.setting.dtype == "float32":
+        method = "model.state_bytes(seq_len - 1); checked: equal to what is counted"
+        return fact(workload.analytic_state_bytes(), "B", method)
+    reason = "the formula is for float32"
+    return not_measured(reason, unit="B", better="lower", kind="deterministic")
+
+
+def _times(work: Callable[[], object], device: str) -> list[float]:
+    """Seconds of each call, the first few left out."""
+    seconds: list[float] = []
+    watch = Stopwatch(device)
+    while len(seconds) < _REPEATS and sum(seconds) < _SECONDS:
+        with watch:
+            work()
+        assert watch.seconds is not None, "the watch has stopped"
+        seconds.append(watch.seconds)
+    return seconds[3:] or seconds
+
+
+def _median(seconds: list[float], what: str) -> Metric:
+    method = f"median, perf_counter_ns; {what}"
+    return median_metric(seconds, unit="s", better="lower", kind="time", method=method)
