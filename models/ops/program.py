@@ -40,17 +40,20 @@ class Program:
     Args:
         length: rows that are real.
         events: how many of them `run` is given; the others have ids of their own (a mask).
-        weights: all parameters that the program reads.
+        model: whose parameters the program reads.
     """
 
-    def __init__(
-        self, length: int, weights: Iterable[Tensor], *, events: int | None = None
-    ) -> None:
+    def __init__(self, length: int, model: nn.Module, *, events: int | None = None) -> None:
         self.length, self.events = length, length if events is None else events
         self.rows = up(length, ROWS)
         self.ids = torch.zeros(self.rows, dtype=torch.int64)
         self.positions = torch.arange(self.rows).clamp_max(length - 1)
-        self._weights = list(weights)
+        # Not the weights alone: loading with `assign` puts others in their place. Not the modules,
+        # which would never be freed. The weights too, so that their addresses stay theirs.
+        self._places = [
+            (module._parameters, name) for module in model.modules() for name in module._parameters
+        ]
+        self._weights = list(model.parameters())
         self._seen = self._state()
         self._held: list[object] = []
         self._calls: list[int] = []
@@ -86,8 +89,9 @@ class Program:
         return self._result.clone()
 
     def _state(self) -> list[int]:
-        state = [weight._version for weight in self._weights]
-        state.extend([weight.data_ptr() for weight in self._weights])
+        weights = [weight for held, name in self._places if (weight := held[name]) is not None]
+        state = [weight._version for weight in weights]
+        state.extend([weight.data_ptr() for weight in weights])
         return state
 
     # -- writing -------------------------------------------------------------------------------

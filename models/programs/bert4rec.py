@@ -9,7 +9,7 @@ from models.ops.program import Program
 def write(model: BERT4Rec, length: int) -> Program:
     """The pass over the last of `length` events, as many as leave room for the mask."""
     events, cfg = min(length, model.max_len - 1), model.config
-    program = Program(events + 1, model.parameters(), events=events)
+    program = Program(events + 1, model, events=events)
     program.ids[events] = model.mask_item
     embedded = program.embed(model.item_embedding.weight, model.position_embedding.weight)
     _, hidden = program.add_norm(embedded, None, model.norm)

@@ -10,7 +10,7 @@ from models.ops.simd_matmul import ROWS
 
 def write(model: GRU4Rec, length: int) -> Program:
     """The pass over `length` events."""
-    program, size = Program(length, model.parameters()), model.config.gru_size
+    program, size = Program(length, model), model.config.gru_size
     hidden = program.embed(model.item_embedding.weight)
     layers = model.gru.all_weights
     for weights in layers:

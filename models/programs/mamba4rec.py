@@ -12,7 +12,7 @@ from models.ops.selective_scan_numba import forward_calls
 
 def write(model: Mamba4Rec, length: int) -> Program:
     """The pass over `length` events."""
-    program = Program(length, model.parameters())
+    program = Program(length, model)
     embedded = program.embed(model.item_embedding.weight)
     _, hidden = program.add_norm(embedded, None, model.LayerNorm)
     layers = list(model.stack)

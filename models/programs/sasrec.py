@@ -10,7 +10,7 @@ from models.sasrec import SASRec
 
 def write(model: SASRec, length: int) -> Program:
     """The pass over `length` events."""
-    program, cfg = Program(length, model.parameters()), model.config
+    program, cfg = Program(length, model), model.config
     embedded = program.embed(
         model.item_embedding.weight, model.position_embedding.weight, math.sqrt(cfg.hidden_size)
     )
