@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.cell import Cell
+from bench.files import write_whole
 from bench.journal import JournalError
 from bench.options import OptionError, Options, add_options
 from bench.replay import replay
@@ -19,6 +22,7 @@ from bench.session import Session, headline
 from data.log import DataError
 
 SESSION = pytest.StashKey[Session]()
+UNWRITTEN = pytest.StashKey[str]()  # why the JSON could not be written
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,8 +38,13 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         _refuse_parallel(config)
         _check_target(config)
         session = Session.prepare(Options(config))
+        if not config.getoption("collectonly"):
+            session.hold()
     except (OptionError, DataError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped before anything was measured", file=sys.stderr)
         return 2
     config.stash[SESSION] = session
     print(session.dataset_line, file=sys.stderr if config.getoption("collectonly") else sys.stdout)
@@ -85,6 +94,29 @@ def measured(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Cell],
     return measure
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """pytest-benchmark writes its JSON here: if it can't, the run's folder still has all."""
+    try:
+        return (yield)
+    except OSError as error:
+        target: Path | None = session.config.getoption("benchmark_json")
+        if target is None:
+            raise
+        _drop_half(target)
+        session.config.stash[UNWRITTEN] = f"error: can't write {target}: {error.strerror}"
+        session.exitstatus = 2
+        return None
+    finally:
+        gc.freeze()  # pytest collects garbage before it ends: half a second on what will go anyway
+
+
+def _drop_half(target: Path) -> None:
+    """A file cut short would be taken for a result."""
+    with contextlib.suppress(OSError):
+        target.unlink()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and _CONFIG:
@@ -121,8 +153,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if session is None or session.runner is None:
         return
     overhead = session.overhead()
-    session.finish()
     folder = session.runner.journal.folder
+    try:
+        session.finish()
+    except JournalError as error:
+        terminalreporter.write_line(f"error: {error}")
     if overhead is not None:
         terminalreporter.write_line(str(overhead))
     terminalreporter.write_line(f"{len(session.records)} cells are kept in {folder}")
@@ -130,13 +165,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         missing = session.selected - len(session.records)
         terminalreporter.write_line(f"{missing} are not measured yet; the same command goes on")
     target: Path | None = config.getoption("benchmark_json")
+    if (unwritten := config.stash.get(UNWRITTEN, None)) is not None:
+        terminalreporter.write_line(unwritten)
+        target = None
     if target is None:
         terminalreporter.write_line(f"draw them: python plot_results.py {folder}")
         return
     if not any(record.status == "ok" for record in session.records.values()):
         # pytest-benchmark writes nothing without a timed row; what failed is a result too.
         content = {"benchmarks": [], "seqrec_bench": session.summary()}
-        target.write_text(json.dumps(content, indent=1) + "\n")
+        try:
+            write_whole(target, json.dumps(content, indent=1) + "\n")
+        except OSError as error:
+            terminalreporter.write_line(f"error: can't write {target}: {error.strerror}")
+            return
     terminalreporter.write_line(f"draw them: python plot_results.py {target}")
 
 
@@ -146,6 +188,8 @@ _WORDS = {"passed": "PASSED", "failed": "FAILED", "skipped": "SKIPPED"}
 
 def pytest_configure(config: pytest.Config) -> None:
     _CONFIG[:] = [config]
+    # Where it is installed it imports the whole library at the end of a run, to say nothing.
+    config.pluginmanager.unregister(name="hypothesispytest")
 
 
 def _reporter(config: pytest.Config) -> pytest.TerminalReporter:

@@ -10,22 +10,20 @@ run that was finished, or whose code has changed, is left alone and a new one be
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
-import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-if sys.platform != "win32":
-    import fcntl
-
 from bench.cell import Cell
 from bench.files import write_whole
+from bench.hold import HeldError, Hold
 from measure.record import Record, RecordError, dumps, loads
 
 SCHEMA = "seqrec-bench/run/1"
@@ -38,7 +36,10 @@ class JournalError(RuntimeError):
 
 @dataclass
 class Manifest:
-    """What a run is; written when it begins and when it ends."""
+    """What a run is; written when it begins and when it ends.
+
+    `number` counts the runs of one key: their order, also where the clock was set back.
+    """
 
     run_id: str
     key: str
@@ -52,6 +53,7 @@ class Manifest:
     ended: str | None = None
     state: str = "running"
     overhead: dict[str, float] | None = None
+    number: int = 1
     schema: str = SCHEMA
 
 
@@ -60,7 +62,8 @@ class Journal:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self._held: IO[str] | None = None
+        self.damaged: dict[str, str] = {}  # files that can't be used, and why
+        self._hold: Hold | None = None
 
     @classmethod
     def open(
@@ -70,18 +73,24 @@ class Journal:
 
         Raises JournalError where nothing can be written, or where another start is writing.
         """
-        old = None if fresh else _newest(results, manifest.key)
+        newest = _newest(results, manifest)
+        old = None if fresh else newest
         if old is not None and old.manifest.state != "running" and not retry:
             old = None
-        journal = old or cls(results / manifest.run_id, manifest)
         try:
+            journal = old or cls(_new_folder(results, manifest), manifest)
+            if old is None and newest is not None:
+                journal.manifest.number = newest.manifest.number + 1
             for name in ("cells", "raw", "weights"):
                 (journal.folder / name).mkdir(parents=True, exist_ok=True)
-            journal._lock()
+            journal._hold = Hold(journal.folder)
+            journal._sweep()
             journal.manifest.state = "running"
             journal._write_manifest()
+        except HeldError as error:
+            raise JournalError(str(error)) from error
         except OSError as error:
-            raise JournalError(f"can't write to {results}: {error.strerror}") from error
+            raise cannot_write(results, error) from error
         return journal
 
     def path(self, kind: str, cell: Cell) -> Path:
@@ -91,10 +100,16 @@ class Journal:
         return self.folder / folder / (cell.cell_id + suffix)
 
     def read(self, cell: Cell) -> Record | None:
-        """The finished cell's record, or None; a file that can't be read counts as not finished."""
+        """The finished cell's record, or None; a file that can't be read counts as not finished,
+        and is named in `damaged`.
+        """
+        path = self.path("cells", cell)
         try:
-            record = loads(self.path("cells", cell).read_bytes())
-        except (OSError, RecordError):
+            record = loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, RecordError) as error:
+            self.damaged[f"cells/{path.name}"] = one_line(error)
             return None
         return record if record.key == cell.key else None
 
@@ -103,32 +118,33 @@ class Journal:
         try:
             if raw:
                 arrays: dict[str, Any] = {name: np.asarray(values) for name, values in raw.items()}
-                np.savez_compressed(self.path("raw", cell), **arrays)
+                packed = io.BytesIO()
+                np.savez_compressed(packed, **arrays)
+                write_whole(self.path("raw", cell), packed.getvalue())
             write_whole(self.path("cells", cell), dumps(record))
         except OSError as error:
-            raise JournalError(f"can't write to {self.folder}: {error.strerror}") from error
+            raise cannot_write(self.folder, error) from error
 
     def finish(self, cells: list[Cell]) -> None:
-        """Mark the run as complete when every cell has its record."""
+        """Mark the run as complete when every cell has its record; JournalError where it can't."""
         if all(self.path("cells", cell).exists() for cell in cells):
             self.manifest.state = "complete"
             self.manifest.ended = datetime.now(UTC).isoformat(timespec="seconds")
-            self._write_manifest()
+            try:
+                self._write_manifest()
+            except OSError as error:
+                raise cannot_write(self.folder, error) from error
 
     def close(self) -> None:
         """Let another start have the folder."""
-        if self._held is not None:
-            self._held.close()
+        if self._hold is not None:
+            self._hold.release()
 
-    def _lock(self) -> None:
-        """Hold the folder until this process ends; two starts must not write into one run."""
-        if sys.platform != "win32":
-            self._held = (self.folder / "lock").open("w")
-            try:
-                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                busy = f"{self.folder}: another start is writing to this run"
-                raise JournalError(busy) from error
+    def _sweep(self) -> None:
+        """Remove what a killed start left half-written."""
+        for pattern in ("*.tmp", "*/*.tmp", "cells/*.part"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _write_manifest(self) -> None:
         content = json.dumps(asdict(self.manifest), indent=1, sort_keys=True) + "\n"
@@ -173,14 +189,14 @@ def new_manifest(
 
 def past_seconds(results: Path) -> dict[str, float]:
     """How long each cell key took in any run kept under `results`, for the estimate."""
-    seconds: dict[str, float] = {}
-    for path in sorted(results.glob("*/cells/*.json"), key=lambda p: p.stat().st_mtime):
+    seconds: dict[str, tuple[float, float]] = {}  # key -> time of the file, seconds
+    for path in results.glob("*/cells/*.json"):
         try:
-            record = loads(path.read_bytes())
+            written, record = path.stat().st_mtime, loads(path.read_bytes())
         except (OSError, RecordError):
             continue
-        seconds[record.key] = record.wall_s
-    return seconds
+        seconds[record.key] = max(seconds.get(record.key, (0.0, 0.0)), (written, record.wall_s))
+    return {key: wall_s for key, (_, wall_s) in seconds.items()}
 
 
 def require_writable(results: Path) -> None:
@@ -190,22 +206,63 @@ def require_writable(results: Path) -> None:
         results.mkdir(parents=True, exist_ok=True)
         Path(tempfile.mkdtemp(prefix=".probe-", dir=results)).rmdir()
     except OSError as error:
-        raise JournalError(f"can't write to {results}: {error.strerror}") from error
+        raise cannot_write(results, error) from error
     if not existed:
         shutil.rmtree(results, ignore_errors=True)
 
 
-def _newest(results: Path, key: str) -> Journal | None:
-    """The run of that key that began last; one that `--fresh` left behind never comes back."""
-    found = []
-    for path in results.glob("*/manifest.json"):
+def cannot_write(folder: Path, error: OSError) -> JournalError:
+    """A full disk, a read-only folder and the like, in one line."""
+    return JournalError(f"can't write to {folder}: {error.strerror or one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its name."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _newest(results: Path, wanted: Manifest) -> Journal | None:
+    """The run of that key that began last; one that `--fresh` left behind never comes back.
+
+    A run whose manifest is damaged is known by its folder's name, and goes on where there is no
+    other: its cells say themselves what they are.
+    """
+    found, broken = [], []
+    for path in sorted(results.glob("*/manifest.json")):
         try:
-            manifest = Manifest(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            manifest = _manifest(json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            if path.parent.name.endswith(f"-{wanted.key[:6]}"):
+                broken.append(Journal(path.parent, replace(wanted, run_id=path.parent.name)))
+                broken[-1].damaged["manifest.json"] = one_line(error)
             continue
-        if manifest.key == key:
+        if manifest.key == wanted.key:
             found.append(Journal(path.parent, manifest))
-    return max(found, key=lambda journal: journal.manifest.started, default=None)
+    return max(found or broken, key=lambda j: (j.manifest.number, j.manifest.started), default=None)
+
+
+def _new_folder(results: Path, manifest: Manifest) -> Path:
+    """A folder of its own, also where the clock was set back to the moment of an older run."""
+    results.mkdir(parents=True, exist_ok=True)
+    name, attempt = manifest.run_id, 1
+    while True:
+        try:
+            (results / manifest.run_id).mkdir()
+        except FileExistsError:
+            attempt += 1
+            manifest.run_id = f"{name}-{attempt}"
+        else:
+            return results / manifest.run_id
+
+
+def _manifest(content: Any) -> Manifest:
+    """The manifest in a parsed JSON file; ValueError or TypeError where it is none."""
+    manifest = Manifest(**content)
+    kinds = {"key": str, "started": str, "state": str, "run_id": str, "number": int}
+    wrong = [name for name, kind in kinds.items() if type(getattr(manifest, name)) is not kind]
+    if wrong or manifest.schema != SCHEMA:
+        raise ValueError(f"{wrong[0] if wrong else 'schema'} is not what it must be")
+    return manifest
 
 
 def _code(root: Path) -> str:

@@ -15,19 +15,24 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from bench.findings import Findings
 from bench.lifeline import VARIABLE
-from bench.worker import Request
+from bench.worker import CANNOT_WRITE, Request
 from measure.allocator import keep_memory_environment
 from measure.clock import now
 from measure.record import Metric, Status
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOG_TAIL = 4000
+_END_SECONDS = 5.0
 
 
 def run_worker(request: Request, *, timeout: float) -> Findings:
     """The findings of one worker; its death, hang or silence becomes a status with a reason.
+
+    Raises OSError where the findings could not be written: that is no result of the cell.
 
     Args:
         timeout: seconds after which it is ended.
@@ -75,10 +80,23 @@ def worker_environment(request: Request) -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the worker's whole process group; nothing of it outlives its cell."""
+    """End the worker, its process group and its descendants; nothing of it outlives its cell."""
+    # Those that left the group; known only while the worker still lives.
+    descendants = _descendants(process.pid) if process.poll() is None else []
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    for descendant in descendants:
+        with contextlib.suppress(psutil.Error):
+            descendant.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, beyond any signal
+        process.wait(_END_SECONDS)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def _read(
@@ -86,6 +104,8 @@ def _read(
 ) -> Findings:
     if code == 0 and out.exists():
         return _findings(json.loads(out.read_text()), started)
+    if code == CANNOT_WRITE:
+        raise OSError(0, _tail(log).strip().rpartition("\n")[2])
     if code == -signal.SIGKILL and killed_for_memory:
         return _failed("oom", "killed by the kernel for memory (SIGKILL)", log)
     if code < 0:
@@ -105,9 +125,13 @@ def _findings(content: dict[str, Any], started: float) -> Findings:
 
 
 def _failed(status: Status, reason: str, log: IO[bytes]) -> Findings:
-    log.seek(0)
-    tail = log.read()[-_LOG_TAIL:].decode(errors="replace")
-    return Findings(status=status, reason=reason, details=tail)
+    return Findings(status=status, reason=reason, details=_tail(log))
+
+
+def _tail(log: IO[bytes]) -> str:
+    """The end of what the worker printed."""
+    log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+    return log.read().decode(errors="replace")
 
 
 def _out_of_memory_kills() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from bench.cell import Cell
 from bench.findings import Findings
-from bench.journal import Journal
+from bench.journal import Journal, cannot_write
 from bench.memory_pass import MEASURED
 from bench.process import run_worker
 from bench.worker import Request
@@ -88,8 +89,11 @@ class Runner:
         )
         try:
             return run_worker(request, timeout=self.timeout)
+        except OSError as error:
+            raise cannot_write(self.journal.folder, error) from error
         finally:
-            out.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                out.unlink()
 
 
 def _add_memory(findings: Findings, memory: Findings) -> None:

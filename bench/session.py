@@ -5,6 +5,7 @@ measured.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,16 @@ import psutil
 import data
 from bench.cell import Cell
 from bench.estimate import in_words, total_seconds
-from bench.journal import SCHEMA, Journal, new_manifest, past_seconds, require_writable
+from bench.hold import HeldError, Hold
+from bench.journal import (
+    SCHEMA,
+    Journal,
+    JournalError,
+    cannot_write,
+    new_manifest,
+    past_seconds,
+    require_writable,
+)
 from bench.matrix import NO_MODEL, cells_of
 from bench.options import OptionError, Options
 from bench.overhead import Overhead, add_up
@@ -46,6 +56,7 @@ class Session:
     measured: list[Record] = field(default_factory=list)  # by this start, not kept from another
     runner: Runner | None = None
     progress: CellProgress | None = None
+    held: Hold | None = None
 
     @classmethod
     def prepare(cls, options: Options) -> Session:
@@ -65,6 +76,19 @@ class Session:
         line = "; ".join(_line(log, chosen=name == "auto") for name, log in logs.items())
         hashes = {names[name]: log.sequence_hash for name, log in logs.items()}
         return cls(options, list(dict.fromkeys(cells)), line, hashes)
+
+    def hold(self) -> None:
+        """Keep other runs out of the results folder until this one ends: their work would be in the
+        times of this one. Raises JournalError where one is there already.
+        """
+        folder = self.options.results
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.held = Hold(folder)
+        except HeldError as error:
+            raise JournalError(f"{error}; wait for it, or choose another --results-dir") from error
+        except OSError as error:
+            raise cannot_write(folder, error) from error
 
     @property
     def workloads(self) -> set[str]:
@@ -101,6 +125,7 @@ class Session:
         self.progress = CellProgress(to_do, past)
         expected = in_words(total_seconds(to_do, past))
         lines = [f"suite {options.suite}: {len(to_do)} cells to measure, about {expected}"]
+        lines += [f"{name} is damaged ({why}): made anew" for name, why in journal.damaged.items()]
         kept = len(selected) - len(to_do)
         if kept:
             lines.append(
@@ -125,14 +150,17 @@ class Session:
         """Where this start's seconds went so far; None where it has measured nothing."""
         if not self.measured:
             return None
-        total = time.time() - psutil.Process().create_time()
-        return add_up(total, [record.overhead for record in self.measured])
+        return add_up(_seconds_alive(), [record.overhead for record in self.measured])
 
     def finish(self) -> None:
         if self.runner is not None:
             self._keep_overhead()
-            self.runner.journal.finish(self.cells)
-            self.runner.journal.close()
+            try:
+                self.runner.journal.finish(self.cells)
+            finally:
+                self.runner.journal.close()
+                if self.held is not None:
+                    self.held.release()
 
     def summary(self) -> dict[str, Any]:
         """What goes beside pytest-benchmark's own content: the run and all its records."""
@@ -170,6 +198,15 @@ def _in_units(record: Record, name: str) -> str:
     if metric.unit == "s":
         return f"{metric.value:.3g} s" if metric.value >= 0.1 else f"{metric.value * 1e3:.3g} ms"
     return f"{metric.value / 2**20:.0f} MiB" if metric.unit == "B" else f"{metric.value:.4f}"
+
+
+def _seconds_alive() -> float:
+    """Seconds since this process began, also where the clock was set since."""
+    if not sys.platform.startswith("linux"):
+        return time.time() - psutil.Process().create_time()
+    # After the name in brackets, which may hold spaces, field 22 is the third field's 20th.
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _read(name: str, options: Options) -> Interactions:

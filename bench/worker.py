@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import json
 import os
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bench.cell import Cell
 from bench.files import write_whole
@@ -25,6 +26,9 @@ from bench.lifeline import bind_to_parent
 from measure.clock import now
 from measure.record import Metric
 
+# The exit code of a worker that could not write what it found (sysexits' EX_IOERR).
+CANNOT_WRITE = 74
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 TRAINING = ("train_epoch", "fit")
 # How allocators say it: PyTorch's on a CPU (two ways), CUDA's, cuBLAS's.
 _OUT_OF_MEMORY = (
@@ -76,10 +80,21 @@ def main() -> None:
         with findings.phase("other"):
             _measure(request, findings)
     except Exception as error:  # the outermost frame: every failure becomes a record
+        if isinstance(error, OSError) and error.errno in _DISK:
+            _cannot_write(error)
         findings.status, findings.reason = classify(error)
         findings.details = traceback.format_exc()
     content = dataclasses.asdict(findings) | {"began": began, "ended": now()}
-    write_whole(request.out, json.dumps(content, allow_nan=False))
+    try:
+        write_whole(request.out, json.dumps(content, allow_nan=False))
+    except OSError as error:
+        _cannot_write(error)
+
+
+def _cannot_write(error: OSError) -> NoReturn:
+    """End with the reason as the last line: a disk that is full says nothing about the cell."""
+    print(error.strerror, flush=True)
+    os._exit(CANNOT_WRITE)
 
 
 def classify(error: BaseException) -> tuple[Any, str]:

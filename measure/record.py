@@ -39,6 +39,19 @@ KINDS = (
 )
 
 
+_TYPES: tuple[tuple[str, Any, str], ...] = (
+    ("cell_id", str, "a text"),
+    ("key", str, "a text"),
+    ("status", str, "a text"),
+    ("reason", str | None, "a text"),
+    ("details", str | None, "a text"),
+    ("started", str, "a text"),
+    ("flags", list, "a list"),
+    *((name, dict, "a JSON object") for name in ("config", "resolved", "samples", "machine")),
+    *((name, dict, "a JSON object") for name in ("data", "overhead")),
+)
+
+
 class RecordError(ValueError):
     """A record that can't be read or may not be written; the message is one line for the user."""
 
@@ -74,10 +87,25 @@ class Metric:
             raise RecordError(f"kind={self.kind!r}: allowed are {', '.join(KINDS)}")
         if self.value is None and not self.reason:
             raise RecordError("a metric without a value needs a reason")
+        for name in ("unit", "method", "reason"):
+            if not isinstance(getattr(self, name), str | None):
+                raise RecordError(f"{name} of a metric is not a text")
+        if not isinstance(self.n, int | None):
+            raise RecordError("n of a metric is not a whole number")
         for name in ("value", "lo", "hi"):
             number = getattr(self, name)
-            if number is not None and not math.isfinite(number):
+            if number is not None and not is_number(number):
                 raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number that a float holds."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def not_measured(reason: str, *, unit: str, better: str, kind: str, method: str = "none") -> Metric:
@@ -165,9 +193,31 @@ def from_dict(content: Any) -> Record:
         metrics = {name: _metric(entry) for name, entry in content.get("metrics", {}).items()}
         known = {field.name for field in dataclasses.fields(Record)}
         fields = {name: value for name, value in content.items() if name in known}
-        return Record(**(fields | {"metrics": metrics}))
+        record = Record(**(fields | {"metrics": metrics}))
     except (AttributeError, TypeError) as error:
-        raise RecordError(f"not a cell record: {error}") from error
+        raise RecordError(f"not a cell record: {(str(error).splitlines() or [''])[0]}") from error
+    _check_types(record)
+    return record
+
+
+def _check_types(record: Record) -> None:
+    """Refuse what would only fail later, in the middle of a run or a figure."""
+    for name, kind, word in _TYPES:
+        if not isinstance(getattr(record, name), kind):
+            raise RecordError(f"cell {str(record.cell_id)[:80]}: {name} is not {word}")
+    if not is_number(record.wall_s):
+        raise RecordError(f"cell {record.cell_id}: wall_s is not a finite number")
+    if not all(_are_numbers(numbers) for numbers in record.samples.values()):
+        raise RecordError(f"cell {record.cell_id}: samples are not lists of finite numbers")
+    if not all(isinstance(flag, str) for flag in record.flags):
+        raise RecordError(f"cell {record.cell_id}: flags are not texts")
+    for parts in record.overhead.values():
+        if not isinstance(parts, dict) or not _are_numbers(list(parts.values())):
+            raise RecordError(f"cell {record.cell_id}: overhead is not made of seconds")
+
+
+def _are_numbers(numbers: Any) -> bool:
+    return isinstance(numbers, list) and all(is_number(number) for number in numbers)
 
 
 def _metric(entry: dict[str, Any]) -> Metric:

@@ -5,6 +5,7 @@ models.weights.save(model, path); model = models.weights.load(path)
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,9 +29,18 @@ def save(model: SequentialRecommender, path: Path) -> None:
         "state": model.state_dict(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    packed = io.BytesIO()  # first to memory: of a full disk torch.save says a line of its source
+    torch.save(content, packed)
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        with partial.open("wb") as file:
+            file.write(packed.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def load(path: Path, *, backend: str = "auto") -> SequentialRecommender:

@@ -8,7 +8,6 @@ runs: equal cells of different runs are never merged, they are told apart by the
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,25 +130,12 @@ def _record(path: Path, entry: Any) -> Record:
 
 def _check(record: Record) -> None:
     """Refuse what would only fail later, in the middle of a figure."""
-    for name in ("config", "resolved", "samples", "machine", "data"):
-        if not isinstance(getattr(record, name), dict):
-            raise RecordError(f"cell {record.cell_id}: {name} is not a JSON object")
     for name in ("model", "workload"):
         if not isinstance(record.config.get(name), str):
             raise RecordError(f"cell {record.cell_id}: config.{name} is not a name")
     seq_len = record.config.get("seq_len")
     if not isinstance(seq_len, int) or isinstance(seq_len, bool) or seq_len < 1:
         raise RecordError(f"cell {record.cell_id}: config.seq_len is {seq_len!r}, not a length")
-    if not all(_are_numbers(numbers) for numbers in record.samples.values()):
-        raise RecordError(f"cell {record.cell_id}: samples are not lists of finite numbers")
-    if not isinstance(record.flags, list) or not isinstance(record.started, str):
-        raise RecordError(f"cell {record.cell_id}: flags is not a list, or started not a text")
-
-
-def _are_numbers(numbers: Any) -> bool:
-    return isinstance(numbers, list) and all(
-        isinstance(number, int | float) and math.isfinite(number) for number in numbers
-    )
 
 
 def _distinct(names: list[str], paths: list[str]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from bench.journal import require_writable as check_writable
 from measure.record import Metric, Record
 
 CELLS = [Cell("sasrec", "recommend", "synthetic", "all", length, 1) for length in (8, 16)]
+ROOT = Path(__file__).resolve().parent.parent.parent
 MACHINE = {"fingerprint": "abc"}
 
 
@@ -108,7 +111,7 @@ def test_fresh_starts_anew_and_the_old_run_never_comes_back(tmp_path: Path, code
 
 def test_two_starts_never_write_into_one_run(tmp_path: Path, code: Path) -> None:
     first = Journal.open(tmp_path, manifest(code), fresh=False)
-    with pytest.raises(JournalError, match="another start is writing to this run"):
+    with pytest.raises(JournalError, match="another run is going on there"):
         Journal.open(tmp_path, manifest(code), fresh=False)
     first.close()
     Journal.open(tmp_path, manifest(code), fresh=False)
@@ -193,3 +196,76 @@ def test_the_manifest_is_plain_json(tmp_path: Path, code: Path) -> None:
     content = json.loads((journal.folder / "manifest.json").read_text())
     assert content["state"] == "running"
     assert content["cells"] == [cell.cell_id for cell in CELLS]
+
+
+def test_a_damaged_cell_is_named_with_its_reason(tmp_path: Path, code: Path) -> None:
+    journal = Journal.open(tmp_path, manifest(code), fresh=False)
+    journal.path("cells", CELLS[0]).write_bytes(b"\0" * 500)  # as after a power failure
+    assert journal.read(CELLS[0]) is None
+    ((name, why),) = journal.damaged.items()
+    assert name == f"cells/{CELLS[0].cell_id}.json"
+    assert why.startswith("not JSON")
+    assert journal.read(CELLS[1]) is None
+    assert len(journal.damaged) == 1  # a cell that was never measured is not damaged
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 99, b"[]", b'{"key": 3}', b"[" * 99_999])
+def test_a_run_with_a_damaged_manifest_goes_on_with_its_cells(
+    tmp_path: Path, code: Path, content: bytes
+) -> None:
+    first = Journal.open(tmp_path, manifest(code), fresh=False)
+    first.write(CELLS[0], record(CELLS[0]), {})
+    first.close()
+    (first.folder / "manifest.json").write_bytes(content)
+    again = Journal.open(tmp_path, renamed(manifest(code), "later"), fresh=False)
+    assert again.folder == first.folder
+    assert again.read(CELLS[0]) == record(CELLS[0])
+    assert list(again.damaged) == ["manifest.json"]
+    assert json.loads((first.folder / "manifest.json").read_text())["run_id"] == first.folder.name
+
+
+def test_a_clock_set_back_changes_neither_order_nor_folders(tmp_path: Path, code: Path) -> None:
+    first = Journal.open(tmp_path, manifest(code), fresh=False)
+    first.close()
+    earlier = dataclasses.replace(manifest(code), run_id="earlier", started="1999-01-01T00:00:00")
+    second = Journal.open(tmp_path, earlier, fresh=True)
+    second.write(CELLS[0], record(CELLS[0]), {})
+    second.close()
+    third = Journal.open(tmp_path, renamed(manifest(code), "third"), fresh=False)
+    assert third.folder == second.folder  # the last one begun, whatever the clock said
+    third.close()
+    same_moment = dataclasses.replace(earlier, run_id="earlier")
+    fourth = Journal.open(tmp_path, same_moment, fresh=True)
+    assert fourth.folder.name == "earlier-2"
+    assert fourth.read(CELLS[0]) is None
+
+
+def test_what_a_killed_start_left_half_written_is_removed(tmp_path: Path, code: Path) -> None:
+    first = Journal.open(tmp_path, manifest(code), fresh=False)
+    first.write(CELLS[0], record(CELLS[0]), {})
+    first.close()
+    halves = ["manifest.json.tmp", "cells/a.json.tmp", "cells/a.part", "weights/a.pt.tmp"]
+    for half in halves:
+        (first.folder / half).write_text("{")
+    again = Journal.open(tmp_path, manifest(code), fresh=False)
+    assert not any((again.folder / half).exists() for half in halves)
+    assert again.read(CELLS[0]) == record(CELLS[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of file sizes is POSIX'")
+def test_a_file_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys, pathlib; from bench.files import write_whole;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "path = pathlib.Path(sys.argv[1]); write_whole(path, 'whole');\n"
+        "try: write_whole(path, 'x' * 9000)\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    path = tmp_path / "a.json"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "File too large\n", done.stderr
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]

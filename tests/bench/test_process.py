@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench.cell import Cell
-from bench.process import run_worker, worker_environment
+from bench.process import _end, run_worker, worker_environment
 from bench.worker import Request, classify
 from models.base import NotSupported
 from models.ops.backend import BackendUnavailable
@@ -80,6 +80,31 @@ def test_a_worker_past_its_time_is_ended(tmp_path: Path) -> None:
     assert findings.reason == "not finished after 0.3 s"
     assert time.monotonic() - start < 5
     assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_descendants_that_left_the_workers_group_end_with_it(tmp_path: Path) -> None:
+    child = "import time; time.sleep(300)"
+    code = (
+        "import subprocess, sys, time; p = [subprocess.Popen([sys.executable, '-c', sys.argv[1]],"
+        "start_new_session=own) for own in (False, True)]; print(*(c.pid for c in p), flush=True);"
+        "time.sleep(300)"
+    )
+    hung = subprocess.Popen(
+        [sys.executable, "-c", code, child], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert hung.stdout is not None
+    children = [psutil.Process(int(pid)) for pid in hung.stdout.readline().split()]
+    hung.send_signal(signal.SIGSTOP)  # it can't clean up itself
+    _end(hung)
+    assert hung.returncode == -signal.SIGKILL
+    _, alive = psutil.wait_procs(children, timeout=3)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_worker_that_cannot_write_its_findings_is_no_result(tmp_path: Path) -> None:
+    request = dataclasses.replace(request_for(tmp_path), out=tmp_path / "absent" / "out")
+    with pytest.raises(OSError, match="No such file or directory"):
+        run_worker(request, timeout=120)
 
 
 def test_a_worker_out_of_memory_says_so_and_leaves_the_parent_alive(tmp_path: Path) -> None:
@@ -161,7 +186,7 @@ def test_weights_are_part_of_the_memory_that_is_measured(tmp_path: Path) -> None
 def test_a_worker_dies_with_its_parent_at_any_moment(tmp_path: Path, seconds: float) -> None:
     cell = dataclasses.replace(CELL, requests=10**6)
     code = (
-        "import sys, threading, os; from bench.process import run_worker;"
+        "import sys, threading, os; from bench.process import _end, run_worker;"
         "from bench.worker import Request;"
         f"threading.Timer({seconds}, lambda: os.kill(os.getpid(), 9)).start();"
         "run_worker(Request.loads(sys.stdin.read()), timeout=100)"
