@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 
-from measure import commit
 from measure.machine import find_commit
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -98,5 +97,5 @@ def test_git_that_does_not_answer_is_a_reason(repository, monkeypatch):
     def hang(command, **_):
         raise subprocess.TimeoutExpired(command, 30)
 
-    monkeypatch.setattr(commit.subprocess, "run", hang)
+    monkeypatch.setattr(subprocess, "run", hang)
     assert "30 s" in find_commit(repository)["reason"]

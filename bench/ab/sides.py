@@ -1,0 +1,101 @@
+"""The two sides of a comparison, laid out so that a worker finds one side's code and the common
+harness.
+
+    results/<run>/base/code    worktree of the commit under test
+    results/<run>/base/run     links: models, data -> code; bench, measure, workloads -> the harness
+
+A worker runs in `run`. The harness is that of the checkout in which the command was given, so that
+a change of the harness moves both sides alike.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.ab.worktree import add_worktree, remove_worktree
+
+Name = Literal["base", "head"]
+NAMES: tuple[Name, Name] = ("base", "head")
+UNDER_TEST = ("models", "data")
+HARNESS = ("bench", "measure", "workloads")
+
+
+class SideError(RuntimeError):
+    """A side can't be made ready; one line for the user."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where one side's workers run, and by which Python.
+
+    Args:
+        commit: its id; with "+" behind it where the checkout holds changes beyond it.
+    """
+
+    name: Name
+    commit: str
+    root: Path
+    python: Path
+
+
+def lay_out(folder: Path, name: Name, *, harness: Path, commit: str, in_place: bool) -> Side:
+    """Make a side ready under `folder`.
+
+    Args:
+        in_place: take the code of the harness's own checkout, with its uncommitted changes.
+    """
+    code = harness if in_place else folder / name / "code"
+    if not in_place:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        add_worktree(harness, code, commit)
+    root = folder / name / "run"
+    root.mkdir(parents=True, exist_ok=True)
+    for part in UNDER_TEST:
+        _link(root / part, code / part)
+    for part in HARNESS:
+        _link(root / part, harness / part)
+    return Side(name, commit + "+" * in_place, root, Path(sys.executable))
+
+
+def with_environment(side: Side, folder: Path, code: Path) -> Side:
+    """The side with a Python of its own, that has what its commit asks for; kept for a next time.
+
+    Raises:
+        SideError: pip refused.
+    """
+    home = folder / side.name / "env"
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not (home / "ready").exists():
+        venv.create(home, with_pip=True, clear=True)
+        pins = code / "constraints.txt"
+        command = [str(python), "-m", "pip", "install", "--quiet", "--editable", str(code)]
+        if pins.exists():
+            command += ["--constraint", str(pins)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+            raise SideError(f"environment of {side.name} ({side.commit[:12]}): {last}")
+        (home / "ready").touch()
+    return Side(side.name, side.commit, side.root, python)
+
+
+def take_down(folder: Path, harness: Path) -> None:
+    """Remove the worktrees; results stay."""
+    for name in NAMES:
+        code = folder / name / "code"
+        if code.exists():
+            remove_worktree(harness, code)
+
+
+def _link(link: Path, target: Path) -> None:
+    """A folder that this commit lacks is left out: its absence is for the worker to tell."""
+    if link.is_symlink():
+        link.unlink()
+    if target.is_dir():
+        link.symlink_to(target.resolve(), target_is_directory=True)

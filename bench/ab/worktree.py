@@ -1,0 +1,66 @@
+"""What a comparison asks of git: commits by name, their common ancestor, and worktrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from measure.git import GitError, git
+
+# A checkout of a large history on a slow disk.
+_CHECKOUT_SECONDS = 300.0
+
+
+def commit_of(root: Path, ref: str) -> str:
+    """The commit that a branch, tag or id names.
+
+    Raises:
+        GitError: there is none of that name.
+    """
+    try:
+        return git(
+            root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
+        )
+    except GitError as error:
+        raise GitError(f"{ref!r} is no branch, tag or commit of this repository") from error
+
+
+def merge_base(root: Path, one: str, other: str) -> str:
+    """The newest commit that both have: what the change under test is compared with."""
+    try:
+        return git(root, "merge-base", one, other)
+    except GitError as error:
+        shallow = git(root, "rev-parse", "--is-shallow-repository") == "true"
+        hint = "; the clone is shallow: fetch its whole history" if shallow else ""
+        raise GitError(f"{one[:12]} and {other[:12]} have no common ancestor{hint}") from error
+
+
+def is_dirty(root: Path) -> bool:
+    """Whether the checkout holds anything that is not committed."""
+    return bool(git(root, "status", "--porcelain"))
+
+
+def add_worktree(root: Path, folder: Path, commit: str) -> None:
+    """The files of `commit` in `folder`; one that is there already, of that commit, is kept."""
+    if folder.exists():
+        try:
+            if git(folder, "rev-parse", "HEAD") == commit and not is_dirty(folder):
+                return
+        except GitError:
+            pass
+        remove_worktree(root, folder)
+    git(root, "worktree", "prune")
+    git(
+        root,
+        "worktree",
+        "add",
+        "--detach",
+        "--force",
+        str(folder),
+        commit,
+        timeout=_CHECKOUT_SECONDS,
+    )
+
+
+def remove_worktree(root: Path, folder: Path) -> None:
+    """Take the folder away, and git's note of it."""
+    git(root, "worktree", "remove", "--force", "--force", str(folder))
