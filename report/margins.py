@@ -1,0 +1,137 @@
+"""Which change matters: margins and gates by kind, overridden in pyproject.toml.
+
+`[tool.seqrec-bench.margins]` holds rules, the last that fits wins:
+
+    ignore = ["step_time"]                      # metrics that others already tell
+    [[tool.seqrec-bench.margins.rules]]
+    cells = "mamba4rec-*"                       # a pattern, default all
+    metric = "epoch_time"                       # a pattern, or kind = "time"
+    margin = 0.08                               # a fraction; accuracy: absolute
+    floor = 2e-5                                # an absolute change that never matters
+    gate = "soft"                               # or "hard", or "off"
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from report.load import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+GATES = ("hard", "soft", "off")
+# A change that is not more than this of a machine whose noise is not known says nothing.
+UNKNOWN_NOISE = 0.10
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What counts for one metric: the margin, an absolute floor, and whether red fails the job."""
+
+    margin: float
+    floor: float
+    gate: str
+
+
+KINDS = {
+    "deterministic": Policy(0.0, 0.0, "hard"),
+    "capacity": Policy(0.0, 0.0, "hard"),
+    "correctness": Policy(0.0, 0.0, "hard"),
+    "accuracy": Policy(0.005, 0.0, "hard"),
+    "memory_physical": Policy(0.05, 8 * 2.0**20, "hard"),
+    "time": Policy(0.05, 20e-6, "hard"),
+    "tail": Policy(0.15, 20e-6, "soft"),
+    "energy": Policy(0.10, 0.0, "soft"),
+    "derived": Policy(0.0, 0.0, "off"),
+}
+HOSTED_TIME = 0.10  # shared machines of a CI service
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far this machine's A/A pairs lie apart: 95% half-width of ln(head / base)."""
+
+    cells: str
+    metric: str
+    half_width: float
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Policies by kind, then rules in order, then the machine's noise."""
+
+    rules: tuple[dict[str, Any], ...] = ()
+    ignore: tuple[str, ...] = ()
+    noise: tuple[Noise, ...] = ()
+    hosted: bool = False
+
+    def policy(self, cell_id: str, metric: str, kind: str) -> Policy:
+        """The policy of one metric of one cell."""
+        policy = KINDS[kind]
+        if self.hosted and kind == "time":
+            policy = replace(policy, margin=HOSTED_TIME)
+        if any(fnmatchcase(metric, pattern) for pattern in self.ignore):
+            policy = replace(policy, gate="off")
+        for rule in self.rules:
+            if _fits(rule, cell_id, metric, kind):
+                changes = {name: rule[name] for name in ("margin", "floor", "gate") if name in rule}
+                policy = replace(policy, **changes)
+        return policy
+
+    def half_width(self, cell_id: str, metric: str) -> float | None:
+        """This machine's noise for the metric, the last entry that fits, or None if not known."""
+        found = [
+            entry.half_width
+            for entry in self.noise
+            if fnmatchcase(cell_id, entry.cells) and fnmatchcase(metric, entry.metric)
+        ]
+        return found[-1] if found else None
+
+
+def load_margins(path: Path = ROOT / "pyproject.toml", noise: Sequence[Noise] = ()) -> Margins:
+    """The margins in a pyproject.toml; InputError where they are not what they should be."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"can't be read: {error}") from error
+    table = content.get("tool", {}).get("seqrec-bench", {}).get("margins", {})
+    rules, ignore = table.get("rules", []), table.get("ignore", [])
+    if set(table) - {"rules", "ignore"} or not isinstance(rules, list):
+        raise InputError(path, "tool.seqrec-bench.margins: allowed are rules and ignore")
+    if not isinstance(ignore, list) or not all(isinstance(name, str) for name in ignore):
+        raise InputError(path, "tool.seqrec-bench.margins.ignore: a list of metric names")
+    for rule in rules:
+        _check(path, rule)
+    return Margins(tuple(rules), tuple(ignore), tuple(noise))
+
+
+def _check(path: Path, rule: Any) -> None:
+    where = "tool.seqrec-bench.margins.rules"
+    allowed = {"cells", "metric", "kind", "margin", "floor", "gate"}
+    if not isinstance(rule, dict) or set(rule) - allowed:
+        raise InputError(path, f"{where}: {rule!r}: allowed are {', '.join(sorted(allowed))}")
+    if rule.get("kind", "time") not in KINDS:
+        raise InputError(path, f"{where}: kind={rule['kind']!r}: allowed are {', '.join(KINDS)}")
+    if rule.get("gate", "hard") not in GATES:
+        raise InputError(path, f"{where}: gate={rule['gate']!r}: allowed are {', '.join(GATES)}")
+    for name in ("cells", "metric"):
+        if not isinstance(rule.get(name, "*"), str):
+            raise InputError(path, f"{where}: {name}={rule[name]!r}: a pattern is a text")
+    for name in ("margin", "floor"):
+        number = rule.get(name, 0.0)
+        right = isinstance(number, int | float) and not isinstance(number, bool)
+        if not right or not math.isfinite(number) or number < 0:
+            raise InputError(path, f"{where}: {name}={number!r}: a number, 0 or more")
+
+
+def _fits(rule: dict[str, Any], cell_id: str, metric: str, kind: str) -> bool:
+    return (
+        fnmatchcase(cell_id, rule.get("cells", "*"))
+        and fnmatchcase(metric, rule.get("metric", "*"))
+        and rule.get("kind", kind) == kind
+    )

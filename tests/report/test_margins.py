@@ -1,0 +1,81 @@
+"""Margins: measuring's table by default, rules in pyproject over it, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from report.load import InputError
+from report.margins import Margins, Noise, load_margins
+
+HEAD = "[tool.seqrec-bench.margins]\n"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(HEAD + text)
+    return path
+
+
+def test_the_defaults_are_those_of_the_kinds() -> None:
+    margins = Margins()
+    assert margins.policy("c", "epoch_time", "time").margin == 0.05
+    assert margins.policy("c", "epoch_time", "time").floor == 20e-6
+    assert margins.policy("c", "memory_peak", "memory_physical").floor == 8 * 2**20
+    assert margins.policy("c", "latency_p99", "tail").gate == "soft"
+    assert margins.policy("c", "params", "deterministic").margin == 0
+    assert Margins(hosted=True).policy("c", "epoch_time", "time").margin == 0.10
+
+
+def test_the_last_rule_that_fits_wins(tmp_path: Path) -> None:
+    text = """
+ignore = ["step_*"]
+[[tool.seqrec-bench.margins.rules]]
+kind = "time"
+margin = 0.08
+[[tool.seqrec-bench.margins.rules]]
+cells = "mamba4rec-*"
+metric = "epoch_time"
+margin = 0.2
+gate = "soft"
+"""
+    margins = load_margins(written(tmp_path, text))
+    assert margins.policy("sasrec-x", "epoch_time", "time").margin == 0.08
+    special = margins.policy("mamba4rec-x", "epoch_time", "time")
+    assert (special.margin, special.gate) == (0.2, "soft")
+    assert margins.policy("mamba4rec-x", "latency_p50", "time").margin == 0.08
+    assert margins.policy("x", "step_time", "time").gate == "off"
+
+
+def test_noise_is_found_by_cell_and_metric() -> None:
+    margins = Margins(noise=(Noise("*", "*", 0.02), Noise("sasrec-*", "epoch_time", 0.04)))
+    assert margins.half_width("sasrec-a", "epoch_time") == 0.04
+    assert margins.half_width("sasrec-a", "latency_p50") == 0.02
+    assert Margins().half_width("a", "b") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "limit = 3\n",
+        "ignore = 'epoch_time'\n",
+        "rules = [{margin = -1}]\n",
+        "rules = [{margin = nan}]\n",
+        "rules = [{margin = 'much'}]\n",
+        "rules = [{gate = 'loud'}]\n",
+        "rules = [{kind = 'speed'}]\n",
+        "rules = [{cells = 3}]\n",
+        "rules = [{treshold = 0.1}]\n",
+        "rules = 3\n",
+        "rules = [\n",
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_margins(written(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+def test_the_projects_own_margins_load() -> None:
+    assert load_margins().policy("c", "epoch_time", "time").gate == "hard"
