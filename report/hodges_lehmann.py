@@ -92,9 +92,8 @@ def unpaired(base: Sequence[float], head: Sequence[float], alpha: float) -> Inte
 
 def mean_difference(differences: Sequence[float], alpha: float) -> Interval:
     """The mean of paired differences by Student's t: accuracy, with seeds as pairs."""
-    values = np.asarray(differences, dtype=float)
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
+    mean = float(np.mean(values := np.asarray(differences, dtype=float)))
+    if (n := len(values)) < 2:
         return Interval(mean, -np.inf, np.inf, alpha, "one pair")
     reach = float(stats.t.ppf(1 - alpha, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return Interval(mean, mean - reach, mean + reach, alpha, f"paired t, {n} seeds")

@@ -66,7 +66,7 @@ def test_noise_is_found_by_cell_and_metric() -> None:
         "rules = [{gate = 'loud'}]\n",
         "rules = [{kind = 'speed'}]\n",
         "rules = [{cells = 3}]\n",
-        "rules = [{treshold = 0.1}]\n",
+        "rules = [{limit = 0.1}]\n",
         "rules = 3\n",
         "rules = [\n",
     ],
