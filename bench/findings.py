@@ -9,6 +9,7 @@ from typing import Any
 
 from measure.clock import now
 from measure.record import Metric, Status
+from measure.telemetry import telemetry
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Findings:
     samples: dict[str, list[float]] = field(default_factory=dict)
     raw: dict[str, list[float]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    telemetry: dict[str, Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
@@ -32,6 +34,14 @@ class Findings:
 
     def __post_init__(self) -> None:
         self._within: list[float] = []  # per open phase: seconds of the phases inside it
+
+    @contextmanager
+    def watched(self, device: str) -> Iterator[None]:
+        """The block is what is measured: its seconds, and what happened to the machine in it."""
+        with self.phase("measured"), telemetry(device) as seen:
+            yield
+        self.flags += [flag for flag in seen.flags if flag not in self.flags]
+        self.telemetry = seen.to_dict()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

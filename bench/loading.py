@@ -50,7 +50,7 @@ def time_loading(cell: Cell, read: Read, findings: Findings) -> None:
     if kept:
         parts.append(("open_time", workload.open))
     samples: dict[str, list[float]] = {name: [] for name, _ in parts}
-    with findings.phase("measured"):
+    with findings.watched(cell.device):
         for _ in range(cell.rounds):
             for name, work in parts:
                 with Stopwatch() as watch:

@@ -9,7 +9,6 @@ import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
-from measure.contention import contention
 from measure.quantile import median_metric
 from measure.ranking import METRICS, ranking_metrics, ranks
 from measure.record import Metric
@@ -31,9 +30,8 @@ def measure_fit(cell: Cell, setting: Setting, findings: Findings, *, weights: Pa
     )
     with findings.phase("checks"):
         workload.prepare()
-    with findings.phase("measured"), contention() as reading:
+    with findings.watched(cell.device):
         course = workload.run()
-    findings.flags += reading.flags
     if len(course.scores) - course.best_epoch < cell.patience:
         findings.flags.append("max_epochs")  # patience did not end it: it may not have converged
     with findings.phase("measured"):

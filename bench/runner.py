@@ -65,6 +65,7 @@ class Runner:
             metrics=findings.metrics,
             samples=findings.samples,
             flags=findings.flags,
+            telemetry=findings.telemetry,
             machine=findings.machine or self.journal.manifest.machine,
             data=findings.data,
             started=started,

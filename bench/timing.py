@@ -17,7 +17,6 @@ from bench.cell import Cell
 from bench.findings import Findings, fact
 from bench.stored_state import measure_stored_state
 from measure.clock import Stopwatch, gc_disabled, synchronize, until_steady
-from measure.contention import contention
 from measure.quantile import median_metric, percentile_metrics
 from measure.ranking import ranks
 from measure.record import Metric
@@ -45,7 +44,7 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
         steps = _steps_per_round(cell, workload)
     done = workload.samples_in(steps)
     seconds = []
-    with findings.phase("measured"), contention() as reading:
+    with findings.watched(cell.device):
         for _ in range(cell.rounds):
             seconds.append(time_round(workload, steps))
     scale = batches.num_samples / done
@@ -55,7 +54,6 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
         findings.flags.append("extrapolated")
     epochs = [s * scale for s in seconds]
     epoch = median_metric(epochs, unit="s", better="lower", kind="time", method=method)
-    findings.flags += reading.flags
     findings.samples["epoch_time"] = epochs
     findings.metrics |= {
         "epoch_time": epoch,
@@ -110,12 +108,11 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=5, seconds=5.0)
     seconds = []
-    with findings.phase("measured"), contention() as reading:
+    with findings.watched(cell.device):
         for _ in range(cell.rounds):
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
             seconds.append(_seconds(watch))
-    findings.flags += reading.flags
     took = median_metric(
         seconds, unit="s", better="lower", kind="time", method="median of rounds, perf_counter_ns"
     )
@@ -144,9 +141,8 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
-    with gc_disabled(), findings.phase("measured"), contention() as reading:
+    with gc_disabled(), findings.watched(cell.device):
         latencies = time_each(request, cell.requests, device=cell.device)
-    findings.flags += reading.flags
     findings.raw["latency"] = latencies
     findings.samples["latency_block_p50"] = _block_medians(latencies)
     took = sum(latencies)

@@ -193,6 +193,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         findings.resolved["layers"] = setting.resolved_layers()
         if cell.workload in TRAINING:
             findings.resolved["loss"] = setting.resolved_loss()
+        findings.resolved["versions"] = _kernel_versions(findings.resolved)
     if request.memory_limit:
         findings.resolved["memory_limit"] = request.memory_limit
     with findings.phase("warm_up"), Stopwatch(cell.device) as watch:
@@ -208,6 +209,15 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
     if backend != "reference" or cell.workload in TRAINING:
         method = "kernels and layers compiled or taken from their cache"
         findings.metrics["compile_time"] = Metric(watch.seconds, "s", "lower", "time", method)
+
+
+def _kernel_versions(resolved: dict[str, Any]) -> dict[str, str]:
+    """Versions of the packages that the resolved kernels come from."""
+    from models.ops.backend import versions
+
+    # PyTorch's own layers need no more than the reference does.
+    names = {"reference" if resolved[k] == "torch" else resolved[k] for k in ("backend", "layers")}
+    return {package: number for name in sorted(names) for package, number in versions(name).items()}
 
 
 def _describe(cell: Cell, findings: Findings, *, machine: bool) -> None:

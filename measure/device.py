@@ -56,6 +56,12 @@ def device_snapshot(index: int = 0) -> dict[str, Any]:
         return {"reason": _reason(error)}
 
 
+def device_index(device: str) -> int:
+    """1 of "cuda:1"; plain "cuda" is device 0, as in a worker, which never chooses another."""
+    number = device.partition(":")[2]
+    return int(number) if number else 0
+
+
 @contextmanager
 def _nvml() -> Iterator[Any]:
     import pynvml

@@ -62,12 +62,15 @@ class Metric:
 
     Args:
         value: in SI base units and bytes; None where it was not measured (then `reason` says why).
-        unit: "s", "B", "1", "1/s", "FLOP", "J".
+        unit: "s", "B", "1", "1/s", "FLOP", "J", "W".
         better: "lower", "higher" or "none" (a fact, not a goal).
         kind: one of KINDS; it decides how a difference is judged.
         method: how the number was taken, for example "median of perf_counter_ns".
         n: number of samples behind it.
         lo, hi: bounds of the value, where the method gives them.
+        source: of an energy: "nvml_counter", "nvml_power_integrated", "rapl", "estimated_tdp" or
+            "none"; energies of two sources are not compared.
+        peak_source: of a share of the machine's limit: where the limit comes from.
     """
 
     value: float | None
@@ -79,6 +82,8 @@ class Metric:
     lo: float | None = None
     hi: float | None = None
     reason: str | None = None
+    source: str | None = None
+    peak_source: str | None = None
 
     def __post_init__(self) -> None:
         if self.better not in BETTER:
@@ -108,9 +113,20 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def not_measured(reason: str, *, unit: str, better: str, kind: str, method: str = "none") -> Metric:
+def not_measured(
+    reason: str,
+    *,
+    unit: str,
+    better: str,
+    kind: str,
+    method: str = "none",
+    source: str | None = None,
+    peak_source: str | None = None,
+) -> Metric:
     """A metric that says why there is no number."""
-    return Metric(None, unit, better, kind, method, reason=reason)
+    return Metric(
+        None, unit, better, kind, method, reason=reason, source=source, peak_source=peak_source
+    )
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,8 @@ class Record:
         resolved: what `auto` became: backend, dataset, dataset_reason, attention, allocator, ...
         metrics: name -> Metric.
         samples: name -> raw numbers in SI units, in the order taken (short arrays only).
-        flags: such as "extrapolated", "contended".
+        flags: such as "extrapolated", "contended", "throttled".
+        telemetry: clocks, temperatures and load before and after; see measure/telemetry.py.
         machine: see measure/machine.py. data: name, counts, sequence hash, source.
         wall_s: seconds from the start of the first worker to its end, warm-up and imports included.
         overhead: pass ("time", "memory") -> what its worker spent its seconds on.
@@ -140,6 +157,7 @@ class Record:
     metrics: dict[str, Metric] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    telemetry: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     started: str = ""
@@ -165,7 +183,12 @@ class Record:
         return facts | {name: metric.value for name, metric in sorted(self.metrics.items())}
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        for metric in content["metrics"].values():  # few metrics have these, so they are left out
+            for name in ("source", "peak_source"):
+                if metric[name] is None:
+                    del metric[name]
+        return content
 
 
 def dumps(record: Record) -> str:

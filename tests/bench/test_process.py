@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,8 @@ def test_a_worker_gives_its_findings(tmp_path: Path) -> None:
     assert len(findings.raw["latency"]) == 10
     assert findings.resolved["torch_threads"] == 1
     assert findings.resolved["allocator"].startswith("glibc, memory kept")
+    assert findings.resolved["versions"]["torch"] == version("torch")
+    assert {"before", "after", "throttle", "load_before"} <= findings.telemetry.keys()
     assert findings.data["sequence_hash"]
     parts = {
         "interpreter",
