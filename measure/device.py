@@ -7,6 +7,7 @@ Numbers are those of CUDA: `index` counts the devices that CUDA_VISIBLE_DEVICES 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,6 +55,35 @@ def device_snapshot(index: int = 0) -> dict[str, Any]:
             return _read_snapshot(nvml, _visible_handles(nvml)[index])
     except Exception as error:
         return {"reason": _reason(error)}
+
+
+def device_energy(index: int = 0) -> tuple[float | None, str | None]:
+    """Joules of a whole GPU since its driver was loaded (Volta and later); or None and why."""
+    try:
+        with _nvml() as nvml:
+            handle = _visible_handles(nvml)[index]
+            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) * 1e-3, None
+    except Exception as error:
+        return None, _reason(error)
+
+
+def device_power(index: int = 0) -> tuple[float | None, str | None]:
+    """Watts that a whole GPU draws now; or None and why."""
+    try:
+        with _nvml() as nvml:
+            handle = _visible_handles(nvml)[index]
+            return int(nvml.nvmlDeviceGetPowerUsage(handle)) * 1e-3, None
+    except Exception as error:
+        return None, _reason(error)
+
+
+@contextmanager
+def held_open() -> Iterator[None]:
+    """NVML stays open over the block, so that the readings in it need not open it each time."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(Exception):  # a reading says what is missing
+            stack.enter_context(_nvml())
+        yield
 
 
 def device_index(device: str) -> int:

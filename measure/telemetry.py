@@ -95,8 +95,8 @@ def throttle_reasons(before: Snapshot, after: Snapshot) -> list[str]:
     reasons = []
     if _fell(before.get("cpu_clock_hz"), after.get("cpu_clock_hz")):
         reasons.append("cpu_clock_drop")
-    events = before.get("cpu_thermal_events"), after.get("cpu_thermal_events")
-    if None not in events and events[1] > events[0]:
+    events, events_after = before.get("cpu_thermal_events"), after.get("cpu_thermal_events")
+    if events is not None and events_after is not None and events_after > events:
         reasons.append("cpu_thermal")
     gpu, gpu_after = before.get("gpu") or {}, after.get("gpu") or {}
     if _fell(gpu.get("sm_clock_hz"), gpu_after.get("sm_clock_hz")):
