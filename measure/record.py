@@ -39,6 +39,7 @@ KINDS = (
 )
 
 
+_OBJECTS = ("config", "resolved", "samples", "machine", "telemetry")
 _TYPES: tuple[tuple[str, Any, str], ...] = (
     ("cell_id", str, "a text"),
     ("key", str, "a text"),
@@ -47,7 +48,7 @@ _TYPES: tuple[tuple[str, Any, str], ...] = (
     ("details", str | None, "a text"),
     ("started", str, "a text"),
     ("flags", list, "a list"),
-    *((name, dict, "a JSON object") for name in ("config", "resolved", "samples", "machine")),
+    *((name, dict, "a JSON object") for name in _OBJECTS),
     *((name, dict, "a JSON object") for name in ("data", "overhead")),
 )
 
@@ -92,7 +93,7 @@ class Metric:
             raise RecordError(f"kind={self.kind!r}: allowed are {', '.join(KINDS)}")
         if self.value is None and not self.reason:
             raise RecordError("a metric without a value needs a reason")
-        for name in ("unit", "method", "reason"):
+        for name in ("unit", "method", "reason", "source", "peak_source"):
             if not isinstance(getattr(self, name), str | None):
                 raise RecordError(f"{name} of a metric is not a text")
         if not isinstance(self.n, int | None):
