@@ -56,8 +56,8 @@ class PairedMetric:
         better: "lower", "higher" or "none"; kind: see measure/record.py.
         screen: pairs of the first pass. confirm: fresh pairs of a candidate, never those above.
         base_users, head_users: number of users behind an accuracy, where known.
-        base_rounds, head_rounds: rounds of one process a side, where there are no pairs of
-            processes (two files).
+        one_process: two files, one process a side; then `screen` is one pair of their values and
+            base_rounds, head_rounds are the rounds behind them.
         bounds: (base low, base high, head low, head high) where the instrument gives them.
     """
 
@@ -68,6 +68,7 @@ class PairedMetric:
     kind: str
     screen: tuple[Pair, ...] = ()
     confirm: tuple[Pair, ...] = ()
+    one_process: bool = False
     base_users: int | None = None
     head_users: int | None = None
     base_rounds: tuple[float, ...] = ()
@@ -90,7 +91,7 @@ class Comparison:
         change, low, high: head against base as a fraction (0.1 is 10% more) or, where `absolute`,
             as a difference; bounds are one-sided at `alpha`, None where there is none.
         margin: the change that matters, in the same measure.
-        stage: "exact", "screen", "confirmed", "one process a side", "status".
+        stage: "exact", "screen", "confirm", "seeds", "one process a side", "status".
         decide: the command that would decide an inconclusive comparison.
     """
 

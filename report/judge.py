@@ -1,0 +1,240 @@
+"""One metric of one cell: from its pairs to a verdict, by its kind.
+
+Exact kinds are compared, accuracy is paired by seed, time, memory and energy are paired by block.
+r = ln(head / base), + is worse. A verdict needs bounds, never only an estimate: REGRESSED where the
+lower one lies above the margin, UNCHANGED where both lie within, else INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median, stdev
+
+import numpy as np
+from scipy import stats
+
+from report.hodges_lehmann import Interval, mean_difference, paired, unpaired
+from report.margins import UNKNOWN_NOISE, Margins, Policy
+from report.status import absent, compare
+from report.verdict import Comparison, Pair, PairedMetric, Verdict
+
+ALPHA = 0.01
+# More flagged blocks than this, and what was measured is the neighbours' work.
+MOST_FLAGGED = 0.2
+DISTURBING = ("contended", "throttled")
+EXACT = ("deterministic", "capacity", "correctness", "derived")
+# Kinds that depend on the machine; across fingerprints they are not compared.
+OF_THE_MACHINE = ("time", "tail", "memory_physical", "energy")
+# Twice the spread of seeds that small data show, as a share of the value; for a single seed.
+ONE_SEED = 0.25
+# Stand for a measured 0, which has no logarithm.
+LEAST = {"B": 1.0, "s": 1e-9}
+
+
+def judge_exact(metric: PairedMetric, policy: Policy) -> Comparison:
+    """Counted, so that any difference is real: compared as it is."""
+    bases = {pair.base for pair in metric.screen if pair.base is not None}
+    heads = {pair.head for pair in metric.screen if pair.head is not None}
+    if len(bases) != 1 or len(heads) != 1:
+        seen = f"{len(bases)} and {len(heads)} different values in {len(metric.screen)} blocks"
+        return compare(metric, policy, Verdict.INCONCLUSIVE, f"not a constant: {seen}", "exact")
+    base, head = bases.pop(), heads.pop()
+    change = head / base - 1 if base else (0.0 if head == base else math.copysign(math.inf, head))
+    if head == base or abs(change) <= policy.margin:
+        verdict, reason = Verdict.UNCHANGED, "equal" if head == base else "within the margin"
+    elif metric.better == "none":
+        verdict, reason = Verdict.NOT_COMPARABLE, "a fact that differs, neither better nor worse"
+    else:
+        worse = (head > base) == (metric.better == "lower")
+        verdict = Verdict.REGRESSED if worse else Verdict.IMPROVED
+        reason = "counted exactly: any difference is real"
+    made = compare(metric, policy, verdict, reason, "exact", margin=policy.margin)
+    finite = change if math.isfinite(change) else None
+    return replace(made, change=finite, low=finite, high=finite, method="exact")
+
+
+def judge_accuracy(metric: PairedMetric, policy: Policy) -> Comparison:
+    """Non-inferiority over seeds; with one seed a side, over users with a wide margin."""
+    pairs = [pair for pair in metric.screen if pair.base is not None and pair.head is not None]
+    if not pairs:
+        return absent(metric, policy)
+    sign = -1 if metric.better == "higher" else 1
+    base = [pair.base for pair in pairs if pair.base is not None]
+    worse = [sign * (p.head - p.base) for p in pairs if p.head is not None and p.base is not None]
+    if not any(worse):
+        interval = Interval(0.0, 0.0, 0.0, ALPHA, f"equal in {len(pairs)} seeds")
+        return _judged(metric, policy, interval, policy.margin, "seeds", absolute=True)
+    if len(pairs) > 1:
+        margin = max(policy.margin, 2 * stdev(base))
+        interval = mean_difference(worse, ALPHA)
+        return _judged(metric, policy, interval, margin, "seeds", absolute=True)
+    margin = max(policy.margin, ONE_SEED * abs(base[0]))
+    interval = _over_users(metric, worse[0], pairs[0])
+    return _judged(metric, policy, interval, margin, "one seed a side", absolute=True)
+
+
+def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comparison:
+    """One process a side: its rounds are the samples, the machine's noise floor is the margin."""
+    stage = "one process a side"
+    pair = metric.screen[0]
+    if pair.base is None or pair.head is None:
+        return absent(metric, policy)
+    if metric.kind != "memory_physical" and set(pair.flags) & set(DISTURBING):
+        reason = f"measured while {' and '.join(sorted(set(pair.flags) & set(DISTURBING)))}"
+        return compare(metric, policy, Verdict.NOT_MEASURABLE, reason, stage)
+    small = smallest(policy, base_of(metric, metric.screen), None)
+    half_width = margins.half_width(*metric.key)
+    known = math.log1p(UNKNOWN_NOISE) if half_width is None else 2 * half_width
+    margin = max(small, known)
+    interval = _of_one_process(metric, log_ratio(metric, pair), margin)
+    made = _judged(metric, policy, interval, margin, stage)
+    # Other processes of the same code differ too: equality needs the policy's own margin.
+    alike = -small < interval.low and interval.high < small
+    counted = metric.kind == "memory_physical" and abs(interval.estimate) < small
+    if made.verdict is Verdict.UNCHANGED and not alike:
+        reason = "within this machine's noise floor; pairs of processes decide"
+        made = replace(made, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    elif made.verdict is Verdict.INCONCLUSIVE and counted:
+        made = replace(made, verdict=Verdict.UNCHANGED, reason="the peaks are within the margin")
+    return made
+
+
+def judge_pairs(
+    metric: PairedMetric, policy: Policy, margins: Margins, stage: str, alpha: float
+) -> Comparison:
+    """Blocks of both sides in turn, a fresh process each: those of stage "screen" or "confirm"."""
+    pairs = metric.confirm if stage == "confirm" else metric.screen
+    found = ratios(metric, pairs)
+    if not found:
+        return absent(metric, policy)
+    half_width = margins.half_width(*metric.key)
+    base = base_of(metric, pairs)
+    unusable = _unusable(metric, policy, pairs, half_width, base)
+    if unusable:
+        return compare(metric, policy, Verdict.NOT_MEASURABLE, unusable, stage, pairs=pairs)
+    margin = smallest(policy, base, half_width)
+    return _judged(metric, policy, paired(found, alpha), margin, stage, pairs=pairs)
+
+
+def log_ratio(metric: PairedMetric, pair: Pair) -> float:
+    """ln(head / base), + for worse; rates are turned over."""
+    assert pair.base is not None, "a pair without its base"
+    assert pair.head is not None, "a pair without its head"
+    least = LEAST.get(metric.unit, 1e-300)
+    ratio = math.log(max(pair.head, least)) - math.log(max(pair.base, least))
+    return -ratio if metric.better == "higher" else ratio
+
+
+def ratios(metric: PairedMetric, pairs: Sequence[Pair]) -> list[float]:
+    """Of all pairs that have both numbers, in the order measured."""
+    whole = [pair for pair in pairs if pair.base is not None and pair.head is not None]
+    return [log_ratio(metric, pair) for pair in whole]
+
+
+def base_of(metric: PairedMetric, pairs: Sequence[Pair]) -> float:
+    """The median of the base's blocks, which is what an absolute floor is a fraction of."""
+    middle = median(pair.base for pair in pairs if pair.base is not None)
+    return max(middle, LEAST.get(metric.unit, 1e-300))
+
+
+def smallest(policy: Policy, base: float, half_width: float | None) -> float:
+    """The smallest log ratio that matters: the margin, the absolute floor, or twice the noise."""
+    floor = math.log1p(policy.floor / base) if policy.floor else 0.0
+    return max(math.log1p(policy.margin), floor, 2 * (half_width or 0.0))
+
+
+def _unusable(
+    metric: PairedMetric,
+    policy: Policy,
+    pairs: Sequence[Pair],
+    half_width: float | None,
+    base: float,
+) -> str:
+    """Why pairs can't decide anything here, or ""."""
+    if half_width is not None and half_width > smallest(policy, base, None):
+        limit = math.expm1(smallest(policy, base, None))
+        return f"A/A pairs differ by ±{math.expm1(half_width):.1%}, the margin is {limit:.1%}"
+    if metric.kind == "memory_physical":
+        return ""
+    flagged = sum(bool(set(pair.flags) & set(DISTURBING)) for pair in pairs)
+    if flagged > MOST_FLAGGED * len(pairs):
+        return f"{flagged} of {len(pairs)} pairs were contended or throttled"
+    return ""
+
+
+def _of_one_process(metric: PairedMetric, ratio: float, margin: float) -> Interval:
+    """From rounds, else from the instrument's bounds, else from the noise floor or not at all."""
+    sign = -1 if metric.better == "higher" else 1
+    least = LEAST.get(metric.unit, 1e-300)
+    if metric.base_rounds and metric.head_rounds:
+        sides = (metric.base_rounds, metric.head_rounds)
+        base, head = (sign * np.log(np.maximum(np.asarray(side), least)) for side in sides)
+        return unpaired(base.tolist(), head.tolist(), ALPHA)
+    if metric.bounds is not None:
+        logs = [sign * math.log(max(bound, least)) for bound in metric.bounds]
+        base, head = sorted(logs[:2]), sorted(logs[2:])
+        method = "the instrument's own bounds of both sides"
+        return Interval(ratio, head[0] - base[1], head[1] - base[0], ALPHA, method)
+    if metric.kind == "memory_physical":
+        method = "one number a side, the noise floor around it"
+        return Interval(ratio, ratio - margin, ratio + margin, ALPHA, method)
+    return Interval(ratio, -math.inf, math.inf, ALPHA, "one number a side")
+
+
+def _over_users(metric: PairedMetric, worse: float, pair: Pair) -> Interval:
+    """Shares and means in [0, 1] have at most a share's variance; users are the samples."""
+    sides = ((pair.base, metric.base_users), (pair.head, metric.head_users))
+    error = 0.0
+    for value, users in sides:
+        if value is None or not 0 <= value <= 1 or not users:
+            return Interval(worse, -math.inf, math.inf, ALPHA, "one seed a side")
+        error += value * (1 - value) / users
+    reach = float(stats.norm.ppf(1 - ALPHA)) * math.sqrt(error)
+    return Interval(worse, worse - reach, worse + reach, ALPHA, "one seed a side, over users")
+
+
+def _judged(
+    metric: PairedMetric,
+    policy: Policy,
+    interval: Interval,
+    margin: float,
+    stage: str,
+    *,
+    pairs: tuple[Pair, ...] | None = None,
+    absolute: bool = False,
+) -> Comparison:
+    """The verdict of an interval, which is in log ratios or, where absolute, differences."""
+    verdict, reason = _of_interval(interval, margin)
+    made = compare(metric, policy, verdict, reason, stage, pairs=pairs)
+    sign = -1 if metric.better == "higher" else 1
+    ends = [sign * end for end in (interval.estimate, interval.low, interval.high)]
+    shown = [end if absolute else _expm1(end) for end in (ends[0], min(ends), max(ends))]
+    change, low, high = (end if math.isfinite(end) else None for end in shown)
+    return replace(
+        made,
+        change=change,
+        low=low if math.isfinite(min(ends)) else None,
+        high=high,
+        alpha=interval.alpha,
+        margin=margin if absolute else _expm1(margin),
+        absolute=absolute,
+        method=interval.method,
+    )
+
+
+def _of_interval(interval: Interval, margin: float) -> tuple[Verdict, str]:
+    if interval.low > margin:
+        return Verdict.REGRESSED, "the lower bound lies above the margin"
+    if interval.high < -margin:
+        return Verdict.IMPROVED, "the upper bound lies below the margin"
+    if -margin < interval.low and interval.high < margin:
+        return Verdict.UNCHANGED, "both bounds lie within the margin"
+    if math.isinf(interval.low):
+        return Verdict.INCONCLUSIVE, f"no bound at {interval.alpha:.0%}: {interval.method}"
+    return Verdict.INCONCLUSIVE, "the bounds reach across the margin"
+
+
+def _expm1(x: float) -> float:
+    return math.expm1(min(x, 700.0))
