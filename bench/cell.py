@@ -24,6 +24,9 @@ class Cell:
         round_seconds: a round stops after about so long and is scaled up to an epoch; None: whole
             epochs.
         requests: timed requests, for latency.
+        scenario: how requests come: single_stream, offline or server (see bench/matrix.py).
+        rate: for `server`, requests a second; None for the highest that keeps the target.
+        latency_target: for `server`, seconds that p99 may take.
         compile: mode of torch.compile, or none.
         max_epochs, patience: for `fit`, in epochs.
         min_count: k of the k-core filter.
@@ -48,6 +51,9 @@ class Cell:
     max_epochs: int = 0
     patience: int = 0
     min_count: int = 5
+    scenario: str = "single_stream"
+    rate: float | None = None
+    latency_target: float | None = None
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -58,6 +64,8 @@ class Cell:
         if self.workload in ("train_epoch", "fit"):
             parts.append(self.objective)
         parts += [f"L{self.seq_len}", f"B{self.batch_size}", where, self.backend]
+        if self.scenario != "single_stream":
+            parts.append(self._scenario_part())
         if self.dtype != "float32":
             parts.append(self.dtype)
         if self.compile != "none":
@@ -65,6 +73,15 @@ class Cell:
         if self.workload == "fit" or self.seed:
             parts.append(f"s{self.seed}")
         return "-".join(parts)
+
+    def _scenario_part(self) -> str:
+        """Such as "offline", "server_200rps" or "server_p99_10ms"."""
+        part = self.scenario
+        if self.rate is not None:
+            part += f"_{self.rate:g}rps"
+        if self.latency_target is not None:
+            part += f"_p99_{self.latency_target * 1e3:g}ms"
+        return part.replace(".", "_").replace("+", "")
 
     @property
     def key(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bench.cell import Cell
-from bench.memory_pass import MEASURED
+from bench.memory_pass import measures_memory
 
 # Seconds to start a worker, import torch and read the data.
 _START = 1.8
@@ -13,16 +13,19 @@ _EPOCH = 30.0
 _FIT_EPOCH = 1.4
 _FIT_EPOCHS = 50  # where early stopping ends most runs
 _REQUEST = 0.004
+_LOADS = 4
 
 
 def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     """Expected seconds of one cell, all its workers together."""
     if cell.key in past:
         return past[cell.key]
-    passes = 2 if cell.workload in MEASURED else 1
+    passes = 2 if measures_memory(cell) else 1
     rounds = cell.rounds * (cell.round_seconds or _EPOCH) if cell.workload == "train_epoch" else 0.0
+    # A search takes several loads, each of which lasts longer than its requests take.
+    loads = 1 if cell.latency_target is None else _LOADS
     fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
-    return passes * _START + 1.3 * rounds + _REQUEST * cell.requests + fit
+    return passes * _START + 1.3 * rounds + _REQUEST * cell.requests * loads + fit
 
 
 def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:

@@ -14,7 +14,8 @@ from measure.telemetry import telemetry
 
 @dataclass
 class Findings:
-    """Metrics and their samples; `raw` holds long series of seconds, kept beside the record.
+    """Metrics and their samples; `raw` holds long series of seconds, kept beside the record,
+    `histograms` the same in short (measure/histogram.py).
 
     `phases` says how many seconds the worker spent on what: see bench/overhead.py.
     """
@@ -22,6 +23,7 @@ class Findings:
     metrics: dict[str, Metric] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     raw: dict[str, list[float]] = field(default_factory=dict)
+    histograms: dict[str, dict[str, Any]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     telemetry: dict[str, Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)

@@ -10,7 +10,6 @@ run that was finished, or whose code has changed, is left alone and a new one be
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -19,11 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.cell import Cell
 from bench.files import write_whole
 from bench.hold import HeldError, Hold
+from bench.raw import write_raw
 from measure.record import Record, RecordError, dumps, loads
 
 SCHEMA = "seqrec-bench/run/1"
@@ -117,10 +115,7 @@ class Journal:
         """Keep a finished cell: long samples first, then the record that makes it count."""
         try:
             if raw:
-                arrays: dict[str, Any] = {name: np.asarray(values) for name, values in raw.items()}
-                packed = io.BytesIO()
-                np.savez_compressed(packed, **arrays)
-                write_whole(self.path("raw", cell), packed.getvalue())
+                write_raw(self.path("raw", cell), raw)
             write_whole(self.path("cells", cell), dumps(record))
         except OSError as error:
             raise cannot_write(self.folder, error) from error

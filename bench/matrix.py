@@ -21,12 +21,22 @@ REGIMES: dict[str, Objective] = {"efficient": "all", "paper": "last"}
 SPARSE = {"amazon_beauty": (("dropout", 0.4),), "amazon_video_games": (("dropout", 0.4),)}
 
 
+# How requests come: one after the other, all at once, or as users send them (bench/under_load.py).
+SCENARIOS = {
+    "recommend": ("single_stream", "offline", "server"),
+    "serve_step": ("single_stream", "server"),
+}
+_FEWEST = {"offline": 2048, "server": 3000}  # requests, where the suite has fewer
+_OFFLINE_BATCH = 1024  # the largest tried
+
+
 @dataclass(frozen=True)
 class Block:
     """A full product of all models, datasets, lengths, batch sizes and seeds for one workload.
 
     Args:
         stateful: only for models that keep a state between events.
+        scenarios: how requests come, of SCENARIOS; `latency_target` in seconds for `server`.
         tokens: where set, the batch size is tokens / L, so that every length has equal work.
     """
 
@@ -41,6 +51,8 @@ class Block:
     rounds: int = 3
     round_seconds: float | None = None
     requests: int = 0
+    scenarios: tuple[str, ...] = ("single_stream",)
+    latency_target: float | None = None
     max_epochs: int = 0
     patience: int = 0
 
@@ -56,6 +68,10 @@ class Choices:
     batch_sizes: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
     objective: Objective | None = None
+    scenarios: tuple[str, ...] | None = None
+    requests: int | None = None
+    rate: float | None = None
+    latency_target: float | None = None
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 1
@@ -72,8 +88,9 @@ def cells_of(blocks: tuple[Block, ...], choices: Choices) -> list[Cell]:
 def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
     if choices.workloads and block.workload not in choices.workloads:
         return
-    for seed, seq_len, dataset, batch_size, model in itertools.product(
+    for seed, scenario, seq_len, dataset, batch_size, model in itertools.product(
         choices.seeds or block.seeds,
+        _scenarios(block, choices),
         choices.seq_lens or block.seq_lens,
         choices.datasets or block.datasets,
         choices.batch_sizes or block.batch_sizes,
@@ -81,6 +98,9 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
     ):
         if block.tokens and not choices.batch_sizes:
             batch_size = max(1, block.tokens // seq_len)
+        if scenario == "offline" and not choices.batch_sizes:
+            batch_size = _OFFLINE_BATCH
+        served = scenario == "server"
         yield Cell(
             model=model,
             workload=block.workload,
@@ -96,12 +116,28 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
             seed=seed,
             rounds=block.rounds,
             round_seconds=block.round_seconds,
-            requests=block.requests,
+            requests=choices.requests or max(block.requests, _FEWEST.get(scenario, 0)),
+            scenario=scenario,
+            rate=choices.rate if served else None,
+            latency_target=_target(block, choices) if served else None,
             max_epochs=block.max_epochs,
             patience=block.patience,
             min_count=choices.min_count,
             options=SPARSE.get(dataset, ()) if model != NO_MODEL else (),
         )
+
+
+def _scenarios(block: Block, choices: Choices) -> tuple[str, ...]:
+    """Those chosen that the workload has; a workload without requests has none to choose from."""
+    if choices.scenarios is None:
+        return block.scenarios
+    has = SCENARIOS.get(block.workload, ())
+    return tuple(scenario for scenario in choices.scenarios if scenario in has)
+
+
+def _target(block: Block, choices: Choices) -> float | None:
+    """A rate asked for leaves nothing to search."""
+    return None if choices.rate else choices.latency_target or block.latency_target
 
 
 def _models(block: Block, choices: Choices) -> list[str]:

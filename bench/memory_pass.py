@@ -25,6 +25,11 @@ MEASURED = ("train_epoch", "recommend", "serve_step", "rank_all", "load")
 _SMALL = 8
 
 
+def measures_memory(cell: Cell) -> bool:
+    """Whether the cell has a memory pass; how requests come changes nothing of one request's."""
+    return cell.workload in MEASURED and cell.scenario == "single_stream"
+
+
 def measure_memory(cell: Cell, setting: Setting, findings: Findings) -> None:
     """Peaks by phase over a baseline of imports, data and a tiny run that loads every library.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import models
 import workloads
-from bench.matrix import Choices
+from bench.matrix import SCENARIOS, Choices
 from bench.suites import SUITES
 from data.batches import OBJECTIVES, Objective
 from measure.processor import physical_cores
@@ -29,6 +29,10 @@ _HELP = {
     "--seq-len": "history lengths, such as 50,200",
     "--batch-size": "batch sizes, such as 1,256",
     "--seeds": "seeds, such as 0,1,2",
+    "--scenario": "how requests come: single_stream, offline, server",
+    "--rate": "server: requests a second, Poisson (default: as the latency target allows)",
+    "--latency-target": "server: milliseconds that p99 may take; the highest rate is searched",
+    "--requests": "timed requests of a cell (default: the suite's)",
     "--objective": "training objective, for models that have it: " + ", ".join(OBJECTIVES),
     "--device": "cpu, cuda or cuda:N (default: cpu)",
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
@@ -69,7 +73,7 @@ class Options:
         self.columns = self._text("--columns")
         self.data_dir = self._folder("--data-dir")
         self.results = Path(self._text("--results-dir") or config.rootpath / "results")
-        self.timeout = self._seconds("--cell-timeout") or 1800.0
+        self.timeout = self._positive("--cell-timeout", "seconds") or 1800.0
         self.memory_limit = self._bytes("--memory-limit")
         self.choices = Choices(
             models=self._names("--model", models.names()),
@@ -79,6 +83,12 @@ class Options:
             batch_sizes=self._numbers("--batch-size"),
             seeds=self._numbers("--seeds", least=0),
             objective=self._objective(),
+            scenarios=self._names(
+                "--scenario", sorted({s for of in SCENARIOS.values() for s in of})
+            ),
+            requests=self._number("--requests", 0) or None,
+            rate=self._positive("--rate", "requests a second"),
+            latency_target=self._target(),
             device=self._device(),
             dtype=self._one("--dtype", DTYPES) or "float32",
             threads=self._threads(),
@@ -149,11 +159,18 @@ class Options:
             raise OptionError(f"{option} {text!r}: no such folder")
         return None if text is None else Path(text)
 
-    def _seconds(self, option: str) -> float | None:
+    def _positive(self, option: str, what: str) -> float | None:
         text = self._text(option)
-        if text is not None and not (re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0):
-            raise OptionError(f"{option} {text!r}: a number of seconds above 0 is allowed")
+        if text is not None and not (re.fullmatch(r"\d{1,9}(\.\d+)?", text) and float(text) > 0):
+            raise OptionError(f"{option} {text!r}: a number of {what} above 0 is allowed")
         return None if text is None else float(text)
+
+    def _target(self) -> float | None:
+        """In seconds; a rate beside it would leave nothing to search."""
+        target = self._positive("--latency-target", "milliseconds")
+        if target is not None and (rate := self._text("--rate")) is not None:
+            raise OptionError(f"--rate {rate} with --latency-target: one of the two is allowed")
+        return None if target is None else target / 1e3
 
     def _bytes(self, option: str) -> int | None:
         text = self._text(option)

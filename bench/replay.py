@@ -52,9 +52,11 @@ def replay(benchmark: BenchmarkFixture, record: Record) -> None:
         pytest.fail(reason, pytrace=False)
     if record.status != "ok":
         pytest.skip(reason)
-    samples = record.samples[SAMPLES[record.config["workload"]]]
+    workload, scenario = record.config["workload"], record.config.get("scenario", "single_stream")
+    samples = record.samples["pass_time" if scenario == "offline" else SAMPLES[workload]]
     left = iter(samples)
-    benchmark.group = f"{record.config['workload']} {record.config['dataset']}"
+    way = "" if scenario == "single_stream" else f" {scenario}"
+    benchmark.group = f"{workload}{way} {record.config['dataset']}"
     benchmark.pedantic(  # type: ignore[no-untyped-call]
         lambda: CLOCK.advance(next(left, 0.0)), rounds=len(samples), iterations=1, warmup_rounds=0
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.cell import Cell
 from bench.findings import Findings
 from bench.journal import Journal, cannot_write
-from bench.memory_pass import MEASURED
+from bench.memory_pass import measures_memory
 from bench.process import run_worker
 from bench.worker import Request
 from data import is_path
@@ -51,7 +51,7 @@ class Runner:
         with Stopwatch() as watch:
             findings = self._work(cell, "time")
             overhead = {"time": findings.phases}
-            if findings.status == "ok" and cell.workload in MEASURED:
+            if findings.status == "ok" and measures_memory(cell):
                 memory = self._work(cell, "memory")
                 overhead["memory"] = memory.phases
                 _add_memory(findings, memory)
@@ -64,6 +64,7 @@ class Runner:
             resolved=findings.resolved,
             metrics=findings.metrics,
             samples=findings.samples,
+            histograms=findings.histograms,
             flags=findings.flags,
             telemetry=findings.telemetry,
             machine=findings.machine or self.journal.manifest.machine,

@@ -67,6 +67,7 @@ class Session:
         cells = cells_of(SUITES[options.suite], options.choices)
         if not cells:
             raise OptionError(f"suite {options.suite} has no cells under these options")
+        _check_load(cells, options)
         require_writable(options.results)
         logs = {name: _read(name, options) for name in sorted({cell.dataset for cell in cells})}
         # A path stays what the cell is called by; `auto` becomes the name of what it found.
@@ -176,19 +177,34 @@ class Session:
             self.runner.journal.manifest.overhead = overhead.to_dict()
 
 
+_SHOWN_BY_SCENARIO = {
+    "offline": ("users_per_second", "best_batch"),
+    "server": ("latency_p50", "latency_p99", "throughput_at_p99", "arrival_rate"),
+}
+
+
 def headline(record: Record) -> str:
     """A cell's outcome in a few words, for the terminal."""
     if record.status != "ok":
         return f"{record.status}: {record.reason}"
-    shown = {
-        "train_epoch": ("epoch_time", "memory_peak"),
-        "recommend": ("latency_p50", "latency_p95"),
-        "serve_step": ("latency_p50", "latency_p95"),
-        "rank_all": ("rank_time",),
-        "fit": ("ndcg@10", "hr@10", "fit_time"),
-        "load": ("load_time", "open_time", "memory_peak"),
-    }[record.config["workload"]]
-    return ", ".join(f"{name} {_in_units(record, name)}" for name in shown)
+    config = record.config
+    scenario = config.get("scenario", "single_stream")
+    shown = (
+        _SHOWN_BY_SCENARIO.get(scenario)
+        or {
+            "train_epoch": ("epoch_time", "memory_peak"),
+            "recommend": ("latency_p50", "latency_p95"),
+            "serve_step": ("latency_p50", "latency_p95"),
+            "rank_all": ("rank_time",),
+            "fit": ("ndcg@10", "hr@10", "fit_time"),
+            "load": ("load_time", "open_time", "memory_peak"),
+        }[config["workload"]]
+    )
+    return ", ".join(
+        f"{name} {_in_units(record, name)}"
+        for name in shown
+        if name in record.metrics or scenario == "single_stream"
+    )
 
 
 def _in_units(record: Record, name: str) -> str:
@@ -197,6 +213,8 @@ def _in_units(record: Record, name: str) -> str:
         return "not measured"
     if metric.unit == "s":
         return f"{metric.value:.3g} s" if metric.value >= 0.1 else f"{metric.value * 1e3:.3g} ms"
+    if metric.unit == "1/s":
+        return f"{metric.value:,.0f}/s"
     return f"{metric.value / 2**20:.0f} MiB" if metric.unit == "B" else f"{metric.value:.4f}"
 
 
@@ -235,6 +253,15 @@ def _check_logs(cells: list[Cell], logs: dict[str, Interactions]) -> None:
                 f"--seq-len {cell.seq_len}: {log.name} has {log.num_events} events;"
                 " choose a shorter length or a larger dataset"
             )
+
+
+def _check_load(cells: list[Cell], options: Options) -> None:
+    """A rate or a target says nothing to cells that wait for each answer."""
+    for name in ("rate", "latency_target"):
+        given = getattr(options.choices, name) is not None
+        if given and not any(cell.scenario == "server" for cell in cells):
+            option = "--" + name.replace("_", "-")
+            raise OptionError(f"{option}: no cell is served under load; add --scenario server")
 
 
 def _public(argument: str) -> str:

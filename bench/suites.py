@@ -58,6 +58,25 @@ SUITES: dict[str, tuple[Block, ...]] = {
     "serving": (
         Block("serve_step", (50, 200, 1000, 4096), batch_sizes=(1, 64), requests=1000),
         Block("recommend", (50, 200, 1000, 4096), batch_sizes=(1,), requests=300),
+        # As users come: the highest rate at which p99 stays within 10 ms; and all at once.
+        Block(
+            "serve_step",
+            (50, 200, 1000, 4096),
+            stateful=True,
+            batch_sizes=(1,),
+            requests=5000,
+            scenarios=("server",),
+            latency_target=0.01,
+        ),
+        Block(
+            "recommend",
+            (50, 200, 1000),
+            batch_sizes=(1,),
+            requests=5000,
+            scenarios=("server",),
+            latency_target=0.01,
+        ),
+        Block("recommend", (50, 200, 1000, 4096), scenarios=("offline",)),
     ),
     # Three seeds to early stopping.
     "accuracy": (

@@ -15,14 +15,18 @@ import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
+from bench.offline import time_offline
 from bench.stored_state import measure_stored_state
+from bench.under_load import load_server
 from measure.clock import Stopwatch, gc_disabled, synchronize, until_steady
+from measure.histogram import Histogram
 from measure.quantile import median_metric, percentile_metrics
 from measure.ranking import ranks
 from measure.record import Metric
 from workloads.rank_all import RankAll
 from workloads.recommend import Recommend
 from workloads.serve_step import ServeStep
+from workloads.serve_stored import ServeStored
 from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
@@ -77,6 +81,9 @@ def time_round(workload: TrainEpoch, steps: int) -> float:
 
 def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
     """Whole requests from histories; nothing is kept between them."""
+    if cell.scenario == "offline":
+        time_offline(cell, setting, findings)
+        return
     with findings.phase("checks"):
         workload = Recommend(setting)
         workload.prepare()
@@ -89,7 +96,7 @@ def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
 def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
     """One more event from kept state."""
     with findings.phase("checks"):
-        workload = ServeStep(setting)
+        workload = (ServeStored if cell.scenario == "server" else ServeStep)(setting)
         workload.prepare()
     _time_requests(cell, workload.answer, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
@@ -142,21 +149,31 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
         warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
     with gc_disabled(), findings.watched(cell.device):
-        latencies = time_each(request, cell.requests, device=cell.device)
+        load = load_server(cell, request) if cell.scenario == "server" else None
+        latencies = load.latencies if load else _one_by_one(cell, request)
     findings.raw["latency"] = latencies
+    findings.histograms["latency"] = Histogram.of(latencies).to_dict()
     findings.samples["latency_block_p50"] = _block_medians(latencies)
-    took = sum(latencies)
+    findings.metrics["warmup_time"] = Metric(
+        warmup, "s", "lower", "time", "until steady, perf_counter_ns"
+    )
+    if load:
+        load.report(findings)
+        return
     findings.metrics |= percentile_metrics(latencies) | {
         "users_per_second": Metric(
-            len(latencies) * cell.batch_size / took,
+            len(latencies) * cell.batch_size / sum(latencies),
             "1/s",
             "higher",
             "time",
             "users / sum of latencies, one request at a time",
             n=len(latencies),
-        ),
-        "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),
+        )
     }
+
+
+def _one_by_one(cell: Cell, request: Callable[[int], object]) -> list[float]:
+    return time_each(request, cell.requests, device=cell.device)
 
 
 def time_each(request: Callable[[int], object], count: int, *, device: str) -> list[float]:

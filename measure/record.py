@@ -49,7 +49,7 @@ _TYPES: tuple[tuple[str, Any, str], ...] = (
     ("started", str, "a text"),
     ("flags", list, "a list"),
     *((name, dict, "a JSON object") for name in _OBJECTS),
-    *((name, dict, "a JSON object") for name in ("data", "overhead")),
+    *((name, dict, "a JSON object") for name in ("data", "overhead", "histograms")),
 )
 
 
@@ -142,6 +142,7 @@ class Record:
         resolved: what `auto` became: backend, dataset, dataset_reason, attention, allocator, ...
         metrics: name -> Metric.
         samples: name -> raw numbers in SI units, in the order taken (short arrays only).
+        histograms: name -> counts by bucket of a long series (measure/histogram.py).
         flags: such as "extrapolated", "contended", "throttled".
         telemetry: clocks, temperatures and load before and after; see measure/telemetry.py.
         machine: see measure/machine.py. data: name, counts, sequence hash, source.
@@ -157,6 +158,7 @@ class Record:
     resolved: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
+    histograms: dict[str, Any] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     telemetry: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)

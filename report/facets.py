@@ -19,6 +19,7 @@ from report.load import Run
 
 FACETS = ("run", "dataset", "machine", "commit", "device", "dtype", "batch", "threads", "objective")
 CLOZE = "cloze"
+SINGLE_STREAM = "single_stream"
 # A cell's own settings are what is left of its config: see `settings`.
 _NAMED = {
     "model",
@@ -32,6 +33,7 @@ _NAMED = {
     "threads",
     "backend",
     "seed",
+    "scenario",
 }
 
 
@@ -49,7 +51,7 @@ class Cell:
 
     @property
     def workload(self) -> str:
-        return str(self.record.config["workload"])
+        return workload_of(self.record)
 
     @property
     def seq_len(self) -> int:
@@ -58,6 +60,16 @@ class Cell:
     @property
     def ok(self) -> bool:
         return self.record.status == "ok"
+
+
+def workload_of(record: Record) -> str:
+    """The workload, and how its requests came where not one after the other: "recommend server".
+
+    Latencies of different scenarios are different things, so that each is a workload of its own.
+    """
+    scenario = str(record.config.get("scenario", SINGLE_STREAM))
+    workload = str(record.config["workload"])
+    return workload if scenario == SINGLE_STREAM else f"{workload} {scenario}"
 
 
 def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
@@ -69,7 +81,7 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
         datasets, machines = _datasets(run), _machines(run)
         commits = _only(run, _commit)
         for record in run.records:
-            if workloads and record.config["workload"] not in workloads:
+            if workloads and workload_of(record) not in workloads:
                 continue
             asked = str(record.config.get("dataset", "unknown"))
             known = dataset_label(_dataset(record) or datasets.get(asked, asked))

@@ -47,17 +47,24 @@ def _mebibytes(value: float) -> str:
     return f"{value / BYTES[0].size:,.0f}"
 
 
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
 COLUMNS = (
     Column("epoch", "train_epoch", "epoch_time", _seconds),
-    Column("samples/s", "train_epoch", "samples_per_second", lambda value: f"{value:,.0f}"),
+    Column("samples/s", "train_epoch", "samples_per_second", _count),
     Column("p50", "recommend", "latency_p50", _seconds),
     Column("p95", "recommend", "latency_p95", _seconds),
+    Column("users/s offline", "recommend offline", "users_per_second", _count),
+    Column("users/s at p99", "recommend server", "throughput_at_p99", _count),
+    Column("events/s at p99", "serve_step server", "throughput_at_p99", _count),
     Column("peak MiB", "train_epoch", "memory_peak", _mebibytes),
     Column("GPU MiB", "train_epoch", "cuda_allocated_peak", _mebibytes),
     Column("NDCG@10", "fit", "ndcg@10", lambda value: f"{value:.4f}"),
     Column("HR@10", "fit", "hr@10", lambda value: f"{value:.4f}"),
     Column("MRR@10", "fit", "mrr@10", lambda value: f"{value:.4f}"),
-    Column("params", "", "params", lambda value: f"{value:,.0f}"),
+    Column("params", "", "params", _count),
 )
 _SHOWN = {column.workload for column in COLUMNS}
 

@@ -11,7 +11,16 @@ import importlib
 import pkgutil
 from typing import Any
 
-_NOT_WORKLOADS = {"adam", "checks", "requests", "setting", "state_store", "trainer", "warm_up"}
+_NOT_WORKLOADS = {
+    "adam",
+    "checks",
+    "requests",
+    "serve_stored",
+    "setting",
+    "state_store",
+    "trainer",
+    "warm_up",
+}
 
 
 def names() -> list[str]:

@@ -4,6 +4,7 @@ memory.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
@@ -47,6 +48,12 @@ class Recommend:
             return self._best(item_seq)
         with self.setting.autocast():
             return self._best(item_seq.to(self.setting.device)).cpu()
+
+    def of_size(self, batch_size: int) -> Recommend:
+        """The same model, checked already, for another number of users at once."""
+        other = Recommend(dataclasses.replace(self.setting, batch_size=batch_size))
+        other.model = self.model
+        return other
 
     def flops(self) -> int:
         """Of one request."""

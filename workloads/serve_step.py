@@ -72,12 +72,12 @@ class ServeStep:
         self.model = self.setting.make_model().eval()
 
     @torch.inference_mode()
-    def _state(self) -> None:
+    def _state(self, index: int = 0) -> None:
         length = self.setting.seq_len - 1
         if length == 0:
             self.state = self.model.init_state(self.setting.batch_size)
             return
-        histories = self.requests.histories(0).to(self.setting.device)
+        histories = self.requests.histories(index).to(self.setting.device)
         lengths = torch.full((self.setting.batch_size,), length, device=self.setting.device)
         with self.setting.autocast():
             self.state = self.model.prefill(histories, lengths)

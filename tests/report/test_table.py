@@ -173,3 +173,24 @@ def test_figures_without_data_are_named(made, run_json, tmp_path, capsys):
 def test_a_data_line_that_names_itself_is_not_named_twice(made, run_json):
     runs = load_runs([run_json([made.train("sasrec", 50)], dataset_line="data: ML-100K")])
     assert printed(runs).splitlines()[0] == "Data: ML-100K"
+
+
+def test_scenarios_have_columns_of_their_own_and_leave_latencies_alone(made, run_json):
+    served = made.fact(431.0, "1/s", "tail")
+    records = [
+        made.record("sasrec", "recommend", 50, metrics={"latency_p50": made.time(0.002)}),
+        made.record(
+            "sasrec", "recommend", 50, scenario="server", latency_target=0.01, key="b",
+            metrics={"latency_p50": made.time(0.004), "throughput_at_p99": served},
+        ),
+        made.record(
+            "sasrec", "recommend", 50, scenario="offline", batch_size=1024, key="c",
+            metrics={"users_per_second": made.fact(2150.0, "1/s", "time")},
+        ),
+    ]  # fmt: skip
+    runs = load_runs([run_json(records)])
+    (row,) = table_rows(cells(runs))
+    assert row["p50"] == "2.00 ms"
+    assert row["users/s at p99"] == "431"
+    assert row["users/s offline"] == "2,150"
+    assert [cell.workload for cell in cells(runs, "recommend")] == ["recommend"]

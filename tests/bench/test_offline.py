@@ -1,0 +1,55 @@
+"""Known requests go in the batches that the model likes best."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+
+import data
+from bench import offline
+from bench.cell import Cell
+from bench.findings import Findings
+from workloads.recommend import Recommend
+from workloads.setting import Setting
+
+CELL = Cell("gru4rec", "recommend", "x", "all", 8, 64, requests=128, rounds=3, scenario="offline")
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting("gru4rec", data.load("synthetic_u60_i50_n20"), "all", 8, 64)
+
+
+def test_sizes_grow_until_they_stop_paying_and_the_best_one_counts(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(self: Recommend, index: int) -> Any:
+        """A device that likes 16 users: 1 ms for up to so many, then 2 ms for each 8 more."""
+        users = self.setting.batch_size
+        time.sleep(0.001 + 0.002 * max(0, users - 16) / 8)
+
+    monkeypatch.setattr(Recommend, "answer", answer)
+    monkeypatch.setattr(offline, "_TRY_SECONDS", 0.05)
+    findings = Findings()
+    offline.time_offline(CELL, setting, findings)
+    assert findings.metrics["best_batch"].value == 16
+    assert list(findings.resolved["users_per_second_by_batch"]) == ["1", "4", "16", "64"]
+    assert len(findings.samples["pass_time"]) == 3
+    assert findings.metrics["pass_time"].value >= 8 * 0.001  # 128 users in batches of 16
+    assert findings.metrics["users_per_second"].value == pytest.approx(
+        128 / findings.metrics["pass_time"].value
+    )
+
+
+def test_a_batch_of_another_size_gives_the_same_answers(setting: Setting) -> None:
+    workload = Recommend(setting)
+    workload.prepare()
+    small = workload.of_size(3)
+    with torch.inference_mode():
+        alone, _ = workload.model.recommend(small.requests.histories(0), small.lengths, 10)
+        assert torch.equal(small.answer(0), alone)
+    assert small.model is workload.model
+    assert small.flops() < workload.flops()
