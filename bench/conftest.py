@@ -18,6 +18,7 @@ from bench.files import write_whole
 from bench.journal import JournalError
 from bench.options import OptionError, Options, add_options
 from bench.replay import replay
+from bench.series import in_order
 from bench.session import Session, headline
 from data.log import DataError
 
@@ -62,6 +63,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     workload = metafunc.function.__name__.removeprefix("test_")
     cells = [c for c in metafunc.config.stash[SESSION].cells if c.workload == workload]
     metafunc.parametrize("cell", cells, ids=[cell.cell_id for cell in cells])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
+    """The order of the cells, by the seed."""
+    seed = config.stash[SESSION].options.order_seed
+    items[:] = in_order(items, seed, cell_of=lambda item: item.callspec.params["cell"])
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,10 +34,14 @@ class Findings:
     status: Status = "ok"
     reason: str | None = None
     details: str | None = None
+    oom: dict[str, Any] | None = None
     phases: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._within: list[float] = []  # per open phase: seconds of the phases inside it
+        self._stages: list[str] = []
+        self.failed_in: str | None = None  # the innermost phase that raised
+        self.stage_file: int | None = None  # where a parent reads what its dead worker was doing
 
     @contextmanager
     def watched(self, device: str) -> Iterator[None]:
@@ -49,14 +55,26 @@ class Findings:
     def phase(self, name: str) -> Iterator[None]:
         """The block's seconds, without those of phases inside it, are added to `phases[name]`."""
         self._within.append(0.0)
+        self._stages.append(name)
+        self._tell_stage()
         start = now()
         try:
             yield
+        except BaseException:
+            self.failed_in = self.failed_in or name
+            raise
         finally:
+            self._stages.pop()
+            self._tell_stage()
             took = now() - start
             self.phases[name] = self.phases.get(name, 0.0) + took - self._within.pop()
             if self._within:
                 self._within[-1] += took
+
+    def _tell_stage(self) -> None:
+        if self.stage_file is not None and self._stages:
+            with contextlib.suppress(OSError):
+                os.pwrite(self.stage_file, self._stages[-1].ljust(32).encode(), 0)
 
 
 def fact(value: float, unit: str, method: str, *, better: str = "lower") -> Metric:

@@ -52,6 +52,7 @@ class Manifest:
     state: str = "running"
     overhead: dict[str, float] | None = None
     number: int = 1
+    order_seed: int = 0
     schema: str = SCHEMA
 
 
@@ -157,6 +158,7 @@ def new_manifest(
     commit: str | None,
     machine: dict[str, Any],
     root: Path,
+    order_seed: int = 0,
 ) -> Manifest:
     """A manifest whose key tells whether another run measured the same things in the same way."""
     parts = [
@@ -165,6 +167,7 @@ def new_manifest(
         data_hashes,
         limits,
         machine["fingerprint"],
+        order_seed,
         _code(root),
     ]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
@@ -179,6 +182,7 @@ def new_manifest(
         commit=commit,
         machine=machine,
         started=now.isoformat(timespec="milliseconds"),
+        order_seed=order_seed,
     )
 
 

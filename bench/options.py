@@ -4,6 +4,7 @@ allowed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ import workloads
 from bench.matrix import SCENARIOS, Choices
 from bench.suites import SUITES
 from data.batches import OBJECTIVES, Objective
-from measure.processor import physical_cores
+from measure.processor import one_per_core, physical_cores
 from models.ops.backend import BACKENDS
 from workloads.setting import COMPILE_MODES, DTYPES
 
@@ -44,7 +45,10 @@ _HELP = {
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
     "--results-dir": "where runs are kept (default: results)",
     "--cell-timeout": "seconds for one worker (default: 1800)",
-    "--memory-limit": "memory for one worker, such as 2GB",
+    "--memory-limit": "memory for one worker, such as 2GB (default: 90% of the machine's)",
+    "--order-seed": "seed of the order in which cells are measured (default: 0)",
+    "--repeats": "how often a cell is measured again whose rounds spread by 10% (default: 2)",
+    "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
 }
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -59,6 +63,7 @@ def add_options(parser: pytest.Parser) -> None:
     for name, text in _HELP.items():
         group.addoption(name, default=None, help=text)
     group.addoption("--fresh", action="store_true", help="measure all anew, keep nothing")
+    group.addoption("--no-prune", action="store_true", help="try lengths that can't fit in memory")
     group.addoption("--retry-failed", action="store_true", help="measure failed cells again")
 
 
@@ -70,6 +75,9 @@ class Options:
         self.suite = self._one("--suite", SUITES) or "quick"
         self.fresh = bool(config.getoption("--fresh"))
         self.retry = bool(config.getoption("--retry-failed"))
+        self.prune = not config.getoption("--no-prune")
+        self.order_seed = self._number("--order-seed", 0, least=0)
+        self.repeats = self._number("--repeats", 2, least=0)
         self.columns = self._text("--columns")
         self.data_dir = self._folder("--data-dir")
         self.results = Path(self._text("--results-dir") or config.rootpath / "results")
@@ -96,6 +104,7 @@ class Options:
             compile=self._one("--compile", COMPILE_MODES) or "none",
             min_count=self._number("--min-count", 5),
         )
+        self.cpus = self._cpus(self.choices.threads)
 
     def _text(self, option: str) -> str | None:
         value: str | None = self._config.getoption(option)
@@ -134,8 +143,8 @@ class Options:
                 raise OptionError(f"{option} {value!r}: whole numbers from {least} are allowed")
         return None if values is None else tuple(int(value) for value in values)
 
-    def _number(self, option: str, default: int) -> int:
-        values = self._numbers(option) or (default,)
+    def _number(self, option: str, default: int, least: int = 1) -> int:
+        values = self._numbers(option, least) or (default,)
         if len(values) > 1:
             raise OptionError(f"{option} {self._text(option)!r}: one number is allowed")
         return values[0]
@@ -146,6 +155,22 @@ class Options:
         if threads > cores:
             raise OptionError(f"--threads {threads}: this machine allots 1 to {cores} cores")
         return threads
+
+    def _cpus(self, threads: int) -> tuple[int, ...] | None:
+        """The processors that workers are bound to; None leaves all that are allotted."""
+        allotted = one_per_core()
+        if allotted is None or self._text("--cpus") == "all":
+            return None
+        cpus = self._numbers("--cpus", least=0)
+        if cpus is None:
+            return tuple(allotted)
+        allowed = sorted(os.sched_getaffinity(0))
+        if not set(cpus) <= set(allowed) or len(set(cpus)) < threads:
+            raise OptionError(
+                f"--cpus {self._text('--cpus')}: at least {threads} (--threads) of"
+                f" {', '.join(map(str, allowed))} are allowed, or all"
+            )
+        return tuple(sorted(set(cpus)))
 
     def _device(self) -> str:
         device = self._text("--device") or "cpu"

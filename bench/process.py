@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,8 @@ import psutil
 
 from bench.findings import Findings
 from bench.lifeline import VARIABLE
+from bench.memory_limit import MemoryLimit, limited
+from bench.out_of_memory import explain_death, says_out_of_memory
 from bench.worker import CANNOT_WRITE, Request
 from measure.allocator import keep_memory_environment
 from measure.clock import now
@@ -38,28 +40,49 @@ def run_worker(request: Request, *, timeout: float) -> Findings:
         timeout: seconds after which it is ended.
     """
     request.out.unlink(missing_ok=True)
+    host = request.cell.device == "cpu"
+    with (
+        tempfile.TemporaryFile() as log,
+        tempfile.TemporaryFile() as stage,
+        limited(request.memory_limit, host=host) as limit,
+    ):
+        request = replace(request, data_limit=limit.by_worker)
+        if sys.platform != "win32":
+            request = replace(request, stage_file=stage.fileno())
+        findings = _run(request, limit, log, stage, timeout=timeout)
+    findings.resolved["memory_limit"] = limit.bytes
+    findings.resolved["memory_limit_by"] = limit.method
+    if limit.reason:
+        findings.resolved["memory_limit_reason"] = limit.reason
+    return findings
+
+
+def _run(
+    request: Request, limit: MemoryLimit, log: IO[bytes], stage: IO[bytes], *, timeout: float
+) -> Findings:
     started = now()
     kills_before = _out_of_memory_kills()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker"],
-            cwd=ROOT,
-            env=worker_environment(request),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            process.communicate(request.dumps().encode(), timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return _failed("timeout", f"not finished after {timeout:g} s", log)
-        finally:
-            _end(process)
-        killed = _out_of_memory_kills() > kills_before
-        return _read(
-            request.out, process.returncode, log, started=started, killed_for_memory=killed
-        )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.worker"],
+        cwd=ROOT,
+        env=worker_environment(request),
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=() if request.stage_file is None else (request.stage_file,),
+    )
+    try:
+        limit.join(process.pid)
+        process.communicate(request.dumps().encode(), timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return _failed("timeout", f"not finished after {timeout:g} s", log)
+    finally:
+        _end(process)
+    if process.returncode == 0 and request.out.exists():
+        return _findings(json.loads(request.out.read_text()), started)
+    killed = limit.kills() > 0 or _out_of_memory_kills() > kills_before
+    return _death(process.returncode, log, stage, limit, killed_for_memory=killed)
 
 
 def worker_environment(request: Request) -> dict[str, str]:
@@ -99,18 +122,32 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _read(
-    out: Path, code: int, log: IO[bytes], *, started: float, killed_for_memory: bool
+def _death(
+    code: int, log: IO[bytes], stage: IO[bytes], limit: MemoryLimit, *, killed_for_memory: bool
 ) -> Findings:
-    if code == 0 and out.exists():
-        return _findings(json.loads(out.read_text()), started)
+    """What is known of a worker that left no findings."""
     if code == CANNOT_WRITE:
         raise OSError(0, _tail(log).strip().rpartition("\n")[2])
-    if code == -signal.SIGKILL and killed_for_memory:
-        return _failed("oom", "killed by the kernel for memory (SIGKILL)", log)
-    if code < 0:
-        return _failed("error", f"worker died of {signal.Signals(-code).name}", log)
-    return _failed("error", f"worker ended with exit code {code} and left no findings", log)
+    if code >= 0:
+        reason = f"worker ended with exit code {code} and left no findings"
+        return _failed("error", reason, log)
+    name = signal.Signals(-code).name
+    failed = _failed("error", f"worker died of {name}", log)
+    last_words = failed.details or ""
+    by_kernel = code == -signal.SIGKILL and killed_for_memory
+    # LLVM and C++ abort where they are refused memory, with a word about it.
+    if by_kernel or (code == -signal.SIGABRT and says_out_of_memory(last_words)):
+        failed.status = "oom"
+        failed.reason = f"killed {'by the kernel ' * by_kernel}for memory ({name})"
+        stage.seek(0)
+        failed.oom = explain_death(
+            stage=stage.read(32).decode().strip() or None,
+            limit=limit.bytes,
+            peak=limit.peak(),
+            signal=-code,
+            last_words=last_words,
+        )
+    return failed
 
 
 def _findings(content: dict[str, Any], started: float) -> Findings:

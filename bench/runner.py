@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.cell import Cell
 from bench.findings import Findings
 from bench.journal import Journal, cannot_write
+from bench.memory_limit import default_limit
 from bench.memory_pass import measures_memory
 from bench.process import run_worker
+from bench.series import pruned, source_of_pruning
+from bench.steadiness import BOUND, spread, steadiest
 from bench.worker import Request
 from data import is_path
 from measure.clock import Stopwatch
@@ -27,8 +30,11 @@ class Runner:
 
     Args:
         timeout: seconds for one worker.
-        memory_limit: bytes of data a worker may hold; None for no limit.
+        memory_limit: bytes a worker may hold; None for nine tenths of the machine's.
         retry: measure cells again that ended in an error or a timeout.
+        prune: don't try what is larger than a cell that ran out of memory.
+        repeats: how often a cell is measured again whose rounds spread too far.
+        cpus: the processors that workers may run on.
     """
 
     journal: Journal
@@ -37,19 +43,39 @@ class Runner:
     timeout: float
     memory_limit: int | None = None
     retry: bool = False
+    prune: bool = True
+    repeats: int = 0
+    cpus: tuple[int, ...] | None = None
+    failed: list[Record] = field(default_factory=list, compare=False)  # for memory, in this start
 
     def kept(self, cell: Cell) -> Record | None:
         """The record of an earlier start of this run, if it counts."""
         record = self.journal.read(cell)
         if record is not None and self.retry and record.status in RETRIED:
             return None
+        if record is not None and record.status == "pruned_oom" and not self.prune:
+            return None
         return record
 
     def measure(self, cell: Cell) -> Record:
         """The cell's record, measured now and written to the journal."""
+        record, raw = self._measure(cell)
+        self.journal.write(cell, record, raw)
+        return record
+
+    def remember(self, record: Record) -> None:
+        """Let what ran out of memory tell of larger cells, also when it is kept from before."""
+        if record.status == "oom":
+            self.failed.append(record)
+
+    def _measure(self, cell: Cell) -> tuple[Record, dict[str, list[float]]]:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        source = source_of_pruning(cell, self.failed) if self.prune else None
+        if source is not None:
+            return pruned(cell, source, self.journal.manifest.machine, started), {}
         with Stopwatch() as watch:
-            findings = self._work(cell, "time")
+            attempts = self._attempts(cell)
+            findings = steadiest(attempts)
             overhead = {"time": findings.phases}
             if findings.status == "ok" and measures_memory(cell):
                 memory = self._work(cell, "memory")
@@ -72,10 +98,18 @@ class Runner:
             started=started,
             wall_s=watch.seconds or 0.0,
             overhead=overhead,
+            oom=findings.oom,
+            repeats=len(attempts) - 1,
             details=findings.details,
         )
-        self.journal.write(cell, record, findings.raw)
-        return record
+        return record, findings.raw
+
+    def _attempts(self, cell: Cell) -> list[Findings]:
+        """The timed pass, again while it is not steady and there are repeats left."""
+        attempts = [self._work(cell, "time")]
+        while len(attempts) <= self.repeats and (spread(attempts[-1]) or 0.0) > BOUND:
+            attempts.append(self._work(cell, "time"))
+        return attempts
 
     def _work(self, cell: Cell, measuring: str) -> Findings:
         out = self.journal.path("findings", cell)
@@ -87,7 +121,8 @@ class Runner:
             dataset=str(Path(cell.dataset).resolve()) if is_path(cell.dataset) else cell.dataset,
             data_dir=self.data_dir.resolve() if self.data_dir else None,
             columns=self.columns,
-            memory_limit=self.memory_limit,
+            memory_limit=self.memory_limit or (default_limit() if cell.device == "cpu" else None),
+            cpus=self.cpus,
         )
         try:
             return run_worker(request, timeout=self.timeout)

@@ -112,6 +112,7 @@ class Session:
             commit=_short(commit),
             machine=machine,
             root=ROOT,
+            order_seed=options.order_seed,
         )
         journal = Journal.open(options.results, manifest, fresh=options.fresh, retry=options.retry)
         self.runner = Runner(
@@ -121,6 +122,9 @@ class Session:
             options.timeout,
             options.memory_limit,
             options.retry,
+            options.prune,
+            options.repeats,
+            options.cpus,
         )
         to_do = [cell for cell in selected if self.runner.kept(cell) is None]
         self.progress = CellProgress(to_do, past)
@@ -144,6 +148,7 @@ class Session:
             with self.progress.cell(cell):
                 record = self.runner.measure(cell)
             self.measured.append(record)
+        self.runner.remember(record)
         self.records[cell.cell_id] = record
         return record
 

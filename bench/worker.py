@@ -23,6 +23,7 @@ from bench.cell import Cell
 from bench.files import write_whole
 from bench.findings import Findings
 from bench.lifeline import bind_to_parent
+from bench.out_of_memory import explain, is_out_of_memory
 from measure.clock import now
 from measure.record import Metric
 
@@ -30,13 +31,6 @@ from measure.record import Metric
 CANNOT_WRITE = 74
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 TRAINING = ("train_epoch", "fit")
-# How allocators say it: PyTorch's on a CPU (two ways), CUDA's, cuBLAS's.
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "ALLOC_FAILED",
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,10 @@ class Request:
 
     Args:
         dataset: the cell's data set by name, or the absolute path of its file.
-        memory_limit: bytes of data that the worker may hold.
+        memory_limit: bytes that the worker may hold; on a CUDA device, of the device's memory.
+        data_limit: bytes that it sets as its RLIMIT_DATA, where no cgroup keeps the limit.
+        cpus: the processors that it may run on; None leaves them as they are.
+        stage_file: a file descriptor to note in what it is doing.
     """
 
     cell: Cell
@@ -56,6 +53,9 @@ class Request:
     data_dir: Path | None = None
     columns: str | None = None
     memory_limit: int | None = None
+    data_limit: int | None = None
+    cpus: tuple[int, ...] | None = None
+    stage_file: int | None = None
 
     def dumps(self) -> str:
         content = dataclasses.asdict(self) | {"cell": self.cell.to_dict()}
@@ -67,21 +67,27 @@ class Request:
         paths = {
             name: Path(content[name]) for name in ("out", "weights", "data_dir") if content[name]
         }
-        return cls(**(content | {"cell": Cell.from_dict(content["cell"])} | paths))
+        cpus = None if content["cpus"] is None else tuple(content["cpus"])
+        return cls(**(content | {"cell": Cell.from_dict(content["cell"]), "cpus": cpus} | paths))
 
 
 def main() -> None:
     began = now()
     bind_to_parent()
     request = Request.loads(sys.stdin.read())
-    _limit_memory(request.memory_limit)
+    _limit_memory(request.data_limit)
+    _bind_to_cpus(request.cpus)
     findings = Findings()
+    findings.stage_file = request.stage_file
     try:
         with findings.phase("other"):
             _measure(request, findings)
     except Exception as error:  # the outermost frame: every failure becomes a record
         if isinstance(error, OSError) and error.errno in _DISK:
             _cannot_write(error)
+        _lift_limit()
+        if is_out_of_memory(error):
+            findings.oom = explain(error, stage=findings.failed_in, limit=request.memory_limit)
         findings.status, findings.reason = classify(error)
         findings.details = traceback.format_exc()
     content = dataclasses.asdict(findings) | {"began": began, "ended": now()}
@@ -108,7 +114,7 @@ def classify(error: BaseException) -> tuple[Any, str]:
         return "unsupported", reason
     if isinstance(error, Incorrect):
         return "incorrect", reason
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return "oom", reason or "out of memory"
     return "error", f"{type(error).__name__}: {reason}"
 
@@ -172,6 +178,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
 
     cell = request.cell
     check_device(cell.device, cell.dtype)
+    _limit_device(cell.device, request.memory_limit)
     with findings.phase("data"):
         interactions = read()
         findings.data = interactions.describe()
@@ -194,8 +201,6 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         if cell.workload in TRAINING:
             findings.resolved["loss"] = setting.resolved_loss()
         findings.resolved["versions"] = _kernel_versions(findings.resolved)
-    if request.memory_limit:
-        findings.resolved["memory_limit"] = request.memory_limit
     with findings.phase("warm_up"), Stopwatch(cell.device) as watch:
         warm_up(setting, training=cell.workload in TRAINING)
     _collect_again()
@@ -234,16 +239,9 @@ def _describe(cell: Cell, findings: Findings, *, machine: bool) -> None:
         "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
         "dtype": cell.dtype,
         "torch_threads": torch.get_num_threads(),
+        "hash_seed": os.environ.get("PYTHONHASHSEED"),
+        "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
     }
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    text = str(error)
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
-    )
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -253,10 +251,35 @@ def _limit_memory(limit: int | None) -> None:
     import resource
 
     if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     # The kernel, if it has to choose, ends the worker and not the session that journals.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _lift_limit() -> None:
+    """The cell has ended; what is left to do is to say how, and that takes some memory too."""
+    if sys.platform.startswith("linux"):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def _limit_device(device: str, limit: int | None) -> None:
+    """PyTorch's allocator refuses what goes beyond the limit on a CUDA device."""
+    if limit is not None and device.startswith("cuda"):
+        import torch
+
+        whole = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole), device)
+
+
+def _bind_to_cpus(cpus: tuple[int, ...] | None) -> None:
+    """Before torch is imported, for its threads inherit it."""
+    if cpus is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
 
 
 def _leave() -> None:

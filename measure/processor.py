@@ -59,6 +59,17 @@ def physical_cores() -> int:
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
 
+def one_per_core() -> list[int] | None:
+    """Of the logical processors allotted, one for each physical core; None if unknown."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    first: dict[str, int] = {}
+    for cpu in sorted(_allowed()):
+        siblings = _first_line(_CPUS / f"cpu{cpu}/topology/thread_siblings_list")
+        first.setdefault(siblings or f"cpu{cpu}", cpu)
+    return sorted(first.values())
+
+
 def cpu_governing() -> dict[str, str | None]:
     """Governor, turbo, hypervisor and microcode; None where the system does not say."""
     facts = _cpuinfo()

@@ -143,8 +143,10 @@ class Record:
         metrics: name -> Metric.
         samples: name -> raw numbers in SI units, in the order taken (short arrays only).
         histograms: name -> counts by bucket of a long series (measure/histogram.py).
-        flags: such as "extrapolated", "contended", "throttled".
+        flags: such as "extrapolated", "contended", "throttled", "noisy".
         telemetry: clocks, temperatures and load before and after; see measure/telemetry.py.
+        oom: of a cell out of memory: where, phase, bytes asked, peak before, limit; None else.
+        repeats: how often it was measured again for spreading too far.
         machine: see measure/machine.py. data: name, counts, sequence hash, source.
         wall_s: seconds from the start of the first worker to its end, warm-up and imports included.
         overhead: pass ("time", "memory") -> what its worker spent its seconds on.
@@ -166,6 +168,8 @@ class Record:
     started: str = ""
     wall_s: float = 0.0
     overhead: dict[str, dict[str, float]] = field(default_factory=dict)
+    oom: dict[str, Any] | None = None
+    repeats: int = 0
     details: str | None = None
     schema: str = SCHEMA
 

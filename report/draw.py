@@ -1,7 +1,8 @@
 """The marks inside a panel: a model's line, its range bars, and a cross where a number is missing.
 
 Filled markers are measured, hollow ones extrapolated, and a cross at the top of the axis says
-that this model has no number at this L (the note below the figure says why). Only positive values
+that this model has no number at this L (the note below the figure says why); "oom" stands where a
+model ran out of memory beyond its last point. Only positive values
 can be drawn on a logarithmic axis; others are left out.
 """
 
@@ -99,6 +100,29 @@ def crosses(ax: Axes, panel: Panel, metric: str, places: Sequence[int] | None = 
         )
 
 
+def stops(ax: Axes, panel: Panel, metric: str, *, size: float) -> None:
+    """ "oom" at the last length that a model reached before it ran out of memory."""
+    for line in panel.lines:
+        points = positive(line, metric)
+        beyond = [gap for gap in line.gaps(metric) if gap.status.endswith("oom")]
+        if not points or not any(gap.seq_len > points[-1].seq_len for gap in beyond):
+            continue
+        last = points[-1]
+        ax.annotate(
+            "oom",
+            (last.seq_len, last.value / size),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            fontweight="bold",
+            color=look(line.model).color,
+            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": look(line.model).color},
+            label=f"stop {line.label}",
+            zorder=5,
+        )
+
+
 def cross_lines(panel: Panel, metric: str) -> list[Line]:
     """The lines with something missing; each takes a row."""
     return [line for line in panel.lines if _missing_at(panel, line, metric)]
@@ -158,6 +182,7 @@ def over_lengths(
     for ax, panel in zip(page.axes, found, strict=True):
         drawn += paint(ax, panel, shown.size)
         crosses(ax, panel, metric)
+        stops(ax, panel, metric, size=shown.size)
         length_axis(ax, panel.lengths)
     rows = max(len(cross_lines(panel, metric)) for panel in found)
     for ax in page.axes:

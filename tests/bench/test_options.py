@@ -30,6 +30,9 @@ WRONG = [
     ({"threads": "9999"}, "--threads 9999: this machine allots 1 to"),
     ({"data_dir": "/nowhere"}, "--data-dir '/nowhere': no such folder"),
     ({"cell_timeout": "soon"}, "--cell-timeout 'soon': a number of seconds"),
+    ({"order_seed": "x"}, "--order-seed 'x': whole numbers from 0"),
+    ({"repeats": "-1"}, "--repeats '-1': whole numbers from 0"),
+    ({"cpus": "99999"}, "--cpus 99999: at least"),
     ({"memory_limit": "2 parsecs"}, "--memory-limit '2 parsecs': such as"),
 ]
 

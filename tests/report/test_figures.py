@@ -160,6 +160,21 @@ def test_a_failed_cell_is_a_cross_in_its_models_colour_with_the_reason(runs, mad
     assert list(made.line_of(figure.axes[0], "BERT4Rec (cloze)").get_xdata()) == [50, 100]
 
 
+def test_oom_stands_at_the_last_length_that_a_model_reached(made, run_json):
+    def stopped(status):
+        return {"status": status, "reason": "no memory", "metrics": {}}
+
+    records = [made.train(model, length) for model in made.MODELS for length in (50, 100)]
+    records += [made.train("mamba4rec", 200), made.train("sasrec", 200, **stopped("oom"))]
+    records += [made.train("sasrec", 400, **stopped("pruned_oom")), made.train("mamba4rec", 400)]
+    records.append(made.train("gru4rec", 200, **stopped("timeout")))
+    axes = FIGURES["epoch_time"](load_runs([run_json(records)])).axes[0]
+    (stop,) = [text for text in axes.texts if text.get_text() == "oom"]
+    assert stop.get_label() == "stop SASRec"
+    assert stop.xy == (100, made.seconds("sasrec", 100))
+    assert list(made.line_of(axes, "× SASRec").get_xdata()) == [200, 400]
+
+
 def test_a_cell_without_a_record_is_marked_too(made, run_json):
     records = [made.train("sasrec", 50), made.train("sasrec", 100), made.train("gru4rec", 50)]
     figure = FIGURES["epoch_time"](load_runs([run_json(records)]))

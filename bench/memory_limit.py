@@ -1,0 +1,135 @@
+"""What a worker may hold: a limit below the machine's memory, so that it dies alone.
+
+Where a cgroup (version 2) of the worker's own can be made, the kernel counts what is resident and
+ends the worker. Elsewhere RLIMIT_DATA counts what is reserved to be written, and the allocation
+that goes beyond it fails inside the worker, which then says more. A CUDA worker has no RLIMIT_DATA.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+DEFAULT_SHARE = 0.9
+_NUMBER = itertools.count()
+_V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """A worker's limit and how it is kept.
+
+    Args:
+        method: "cgroup v2 memory.max", "RLIMIT_DATA" or "none".
+        reason: why not by a cgroup, or why not at all; None where a cgroup keeps it.
+        group: the cgroup's folder, made for this worker.
+    """
+
+    bytes: int | None
+    method: str
+    reason: str | None = None
+    group: Path | None = None
+
+    @property
+    def by_worker(self) -> int | None:
+        """The bytes that the worker has to set as its RLIMIT_DATA."""
+        return self.bytes if self.method == "RLIMIT_DATA" else None
+
+    def join(self, pid: int) -> None:
+        """Put a process, which has not taken memory yet, under the limit."""
+        if self.group is not None:
+            (self.group / "cgroup.procs").write_text(str(pid))
+
+    def kills(self) -> int:
+        """How many processes the kernel ended for going beyond the limit."""
+        if self.group is None:
+            return 0
+        lines = (self.group / "memory.events").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+    def peak(self) -> int | None:
+        """The most bytes held at once; None without a cgroup, or with a kernel before 5.19."""
+        with contextlib.suppress(OSError, ValueError):
+            if self.group is not None:
+                return int((self.group / "memory.peak").read_text())
+        return None
+
+
+@contextmanager
+def limited(size: int | None, *, host: bool = True) -> Iterator[MemoryLimit]:
+    """The limit of one worker, with its cgroup where there can be one, removed afterwards.
+
+    Args:
+        size: bytes, None for no limit.
+        host: whether RLIMIT_DATA may be set; CUDA reserves ranges that it would count.
+    """
+    if size is None:
+        yield MemoryLimit(None, "none", "no limit was asked for")
+        return
+    group, reason = _make_group(size)
+    if group is None:
+        yield _without_group(size, reason, host=host)
+        return
+    try:
+        yield MemoryLimit(size, "cgroup v2 memory.max", group=group)
+    finally:
+        with contextlib.suppress(OSError):  # its last process is gone; else it stays, empty
+            group.rmdir()
+
+
+def default_limit() -> int:
+    """Nine tenths of the machine's memory, or of what this container may use."""
+    own = [psutil.virtual_memory().total]
+    group = own_group()
+    for path in (_V1_LIMIT, *([group / "memory.max"] if group else [])):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            own.append(int(path.read_text()))
+    return int(DEFAULT_SHARE * min(own))
+
+
+def own_group() -> Path | None:
+    """This process's folder in the tree of cgroups, version 2; None where there is none."""
+    with contextlib.suppress(OSError, StopIteration, IndexError):
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        root = next(line.split()[1] for line in mounts if line.split()[2] == "cgroup2")
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        inside = next(line[3:] for line in lines if line.startswith("0::"))
+        return Path(root) / inside.lstrip("/")
+    return None
+
+
+def _without_group(size: int, reason: str, *, host: bool) -> MemoryLimit:
+    if not sys.platform.startswith("linux"):
+        return MemoryLimit(size, "none", "this system limits no process's memory")
+    if not host:
+        return MemoryLimit(size, "none", f"{reason}; RLIMIT_DATA would count CUDA's reservations")
+    return MemoryLimit(size, "RLIMIT_DATA", reason)
+
+
+def _make_group(size: int) -> tuple[Path | None, str]:
+    """A new cgroup with that limit, or why there is none."""
+    parent = own_group()
+    if parent is None:
+        return None, "no cgroups of version 2 here"
+    group = parent / f"seqrec-bench-{os.getpid()}-{next(_NUMBER)}"
+    try:
+        control = parent / "cgroup.subtree_control"
+        if "memory" not in control.read_text().split():
+            control.write_text("+memory")
+        group.mkdir()
+        (group / "memory.max").write_text(str(size))
+        if (swap := group / "memory.swap.max").exists():
+            swap.write_text("0")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        return None, f"no cgroup of its own: {error.strerror}"
+    return group, ""

@@ -1,0 +1,87 @@
+"""A cell whose rounds spread is measured again, up to a limit, and its record says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cell import Cell
+from bench.findings import Findings
+from bench.journal import Journal, new_manifest
+from bench.runner import Runner
+from bench.steadiness import spread, steadiest
+
+CELL = Cell("sasrec", "train_epoch", "synthetic", "all", 8, 1)
+STEADY, WIDE = [1.0, 1.01, 0.99], [1.0, 2.0, 3.0]
+
+
+def found(seconds: list[float], name: str = "epoch_time") -> Findings:
+    return Findings(samples={name: seconds})
+
+
+def test_spread_is_deviation_over_mean_and_asks_for_enough_samples() -> None:
+    assert spread(found(WIDE)) == pytest.approx(0.5)
+    assert spread(found([1.0, 2.0])) is None
+    few = found(WIDE, "latency_block_p50")
+    few.raw["latency"] = [1.0] * 60
+    assert spread(few) is None
+    few.raw["latency"] = [1.0] * 300
+    assert spread(few) == pytest.approx(0.5)
+    assert spread(Findings(status="error", reason="x")) is None
+
+
+def test_the_steadiest_attempt_counts_and_all_spreads_are_kept() -> None:
+    best = steadiest([found(WIDE), found(STEADY)])
+    assert best.samples["epoch_time"] == STEADY
+    assert best.samples["attempt_spread"] == pytest.approx([0.5, 0.01])
+    assert best.flags == []
+    assert steadiest([found(WIDE)]).flags == ["noisy"]
+    assert steadiest([found(WIDE), Findings(status="timeout", reason="x")]).flags == [
+        "repeat_timeout",
+        "noisy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "limit", "repeats", "flags"),
+    [
+        ([STEADY], 2, 0, []),
+        ([WIDE, STEADY], 2, 1, []),
+        ([WIDE, WIDE, WIDE], 2, 2, ["noisy"]),
+        ([WIDE], 0, 0, ["noisy"]),
+    ],
+)
+def test_a_cell_is_measured_again_up_to_the_limit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    attempts: list[list[float]],
+    limit: int,
+    repeats: int,
+    flags: list[str],
+) -> None:
+    left = iter(attempts)
+
+    def work(_self: Runner, _cell: Cell, measuring: str) -> Findings:
+        return found(next(left)) if measuring == "time" else Findings()
+
+    monkeypatch.setattr(Runner, "_work", work)
+    manifest = new_manifest(
+        suite="smoke",
+        cells=[CELL],
+        argv=[],
+        dataset_line="",
+        data_hashes={},
+        limits={},
+        commit=None,
+        machine={"fingerprint": "x"},
+        root=tmp_path,
+        order_seed=3,
+    )
+    assert manifest.order_seed == 3
+    journal = Journal.open(tmp_path / "results", manifest, fresh=False)
+    record = Runner(journal, None, None, 9.0, repeats=limit).measure(CELL)
+    assert record.repeats == repeats
+    assert record.flags == flags
+    assert next(left, None) is None
+    assert journal.read(CELL) == record
