@@ -168,7 +168,7 @@ def new_manifest(
         limits,
         machine["fingerprint"],
         order_seed,
-        _code(root),
+        code_hash(root),
     ]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     now = datetime.now(UTC)
@@ -264,7 +264,7 @@ def _manifest(content: Any) -> Manifest:
     return manifest
 
 
-def _code(root: Path) -> str:
+def code_hash(root: Path) -> str:
     """A hash of all code that a measured number depends on."""
     digest = hashlib.sha256()
     for folder in _CODE_FOLDERS:

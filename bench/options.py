@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import models
 import workloads
@@ -22,7 +22,7 @@ from workloads.setting import COMPILE_MODES, DTYPES
 if TYPE_CHECKING:
     import pytest
 
-_HELP = {
+TEXTS = {
     "--suite": "which list of cells: " + ", ".join(SUITES) + " (default: quick)",
     "--model": "models, such as sasrec,mamba4rec",
     "--dataset": "data sets by name, or a file's path",
@@ -60,17 +60,26 @@ class OptionError(ValueError):
 def add_options(parser: pytest.Parser) -> None:
     """Declare the suite's options to pytest."""
     group = parser.getgroup("seqrec-bench", "what is measured")
-    for name, text in _HELP.items():
+    for name, text in TEXTS.items():
         group.addoption(name, default=None, help=text)
     group.addoption("--fresh", action="store_true", help="measure all anew, keep nothing")
     group.addoption("--no-prune", action="store_true", help="try lengths that can't fit in memory")
     group.addoption("--retry-failed", action="store_true", help="measure failed cells again")
 
 
+class CommandLine(Protocol):
+    """The options as given, by their name; pytest's configuration is one."""
+
+    @property
+    def rootpath(self) -> Path: ...
+
+    def getoption(self, name: str) -> Any: ...
+
+
 class Options:
     """The checked command line; every wrong value raises OptionError when it is made."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: CommandLine) -> None:
         self._config = config
         self.suite = self._one("--suite", SUITES) or "quick"
         self.fresh = bool(config.getoption("--fresh"))

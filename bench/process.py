@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +31,18 @@ _LOG_TAIL = 4000
 _END_SECONDS = 5.0
 
 
-def run_worker(request: Request, *, timeout: float) -> Findings:
+@dataclass(frozen=True)
+class Place:
+    """Where a worker finds the code, and the Python that runs it."""
+
+    root: Path = ROOT
+    python: Path = Path(sys.executable)
+
+
+HERE = Place()
+
+
+def run_worker(request: Request, *, timeout: float, place: Place = HERE) -> Findings:
     """The findings of one worker; its death, hang or silence becomes a status with a reason.
 
     Raises OSError where the findings could not be written: that is no result of the cell.
@@ -49,7 +60,7 @@ def run_worker(request: Request, *, timeout: float) -> Findings:
         request = replace(request, data_limit=limit.by_worker)
         if sys.platform != "win32":
             request = replace(request, stage_file=stage.fileno())
-        findings = _run(request, limit, log, stage, timeout=timeout)
+        findings = _run(request, place, limit, log, stage, timeout=timeout)
     findings.resolved["memory_limit"] = limit.bytes
     findings.resolved["memory_limit_by"] = limit.method
     if limit.reason:
@@ -58,14 +69,20 @@ def run_worker(request: Request, *, timeout: float) -> Findings:
 
 
 def _run(
-    request: Request, limit: MemoryLimit, log: IO[bytes], stage: IO[bytes], *, timeout: float
+    request: Request,
+    place: Place,
+    limit: MemoryLimit,
+    log: IO[bytes],
+    stage: IO[bytes],
+    *,
+    timeout: float,
 ) -> Findings:
     started = now()
     kills_before = _out_of_memory_kills()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.worker"],
-        cwd=ROOT,
-        env=worker_environment(request),
+        [str(place.python), "-m", "bench.worker"],
+        cwd=place.root,
+        env=worker_environment(request) | {"PYTHONPATH": str(place.root)},
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -94,7 +111,6 @@ def worker_environment(request: Request) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": threads,
         "NUMBA_NUM_THREADS": threads,
         "PYTHONHASHSEED": "0",
-        "PYTHONPATH": str(ROOT),
         VARIABLE: str(os.getpid()),
     }
     if request.measuring == "time":

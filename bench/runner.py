@@ -13,7 +13,7 @@ from bench.findings import Findings
 from bench.journal import Journal, cannot_write
 from bench.memory_limit import default_limit
 from bench.memory_pass import measures_memory
-from bench.process import run_worker
+from bench.process import HERE, Place, run_worker
 from bench.series import pruned, source_of_pruning
 from bench.steadiness import BOUND, spread, steadiest
 from bench.worker import Request
@@ -35,6 +35,7 @@ class Runner:
         prune: don't try what is larger than a cell that ran out of memory.
         repeats: how often a cell is measured again whose rounds spread too far.
         cpus: the processors that workers may run on.
+        place: where workers find the code, and their Python.
     """
 
     journal: Journal
@@ -46,6 +47,7 @@ class Runner:
     prune: bool = True
     repeats: int = 0
     cpus: tuple[int, ...] | None = None
+    place: Place = HERE
     failed: list[Record] = field(default_factory=list, compare=False)  # for memory, in this start
 
     def kept(self, cell: Cell) -> Record | None:
@@ -59,16 +61,20 @@ class Runner:
 
     def measure(self, cell: Cell) -> Record:
         """The cell's record, measured now and written to the journal."""
-        record, raw = self._measure(cell)
+        record, raw = self._measure(cell, memory=measures_memory(cell))
         self.journal.write(cell, record, raw)
         return record
+
+    def block(self, cell: Cell, *, memory: bool) -> Record:
+        """The cell's record, measured now and not kept: one block of a comparison."""
+        return self._measure(cell, memory=memory and measures_memory(cell))[0]
 
     def remember(self, record: Record) -> None:
         """Let what ran out of memory tell of larger cells, also when it is kept from before."""
         if record.status == "oom":
             self.failed.append(record)
 
-    def _measure(self, cell: Cell) -> tuple[Record, dict[str, list[float]]]:
+    def _measure(self, cell: Cell, *, memory: bool) -> tuple[Record, dict[str, list[float]]]:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         source = source_of_pruning(cell, self.failed) if self.prune else None
         if source is not None:
@@ -77,10 +83,10 @@ class Runner:
             attempts = self._attempts(cell)
             findings = steadiest(attempts)
             overhead = {"time": findings.phases}
-            if findings.status == "ok" and measures_memory(cell):
-                memory = self._work(cell, "memory")
-                overhead["memory"] = memory.phases
-                _add_memory(findings, memory)
+            if findings.status == "ok" and memory:
+                found = self._work(cell, "memory")
+                overhead["memory"] = found.phases
+                _add_memory(findings, found)
         record = Record(
             cell_id=cell.cell_id,
             key=cell.key,
@@ -125,7 +131,7 @@ class Runner:
             cpus=self.cpus,
         )
         try:
-            return run_worker(request, timeout=self.timeout)
+            return run_worker(request, timeout=self.timeout, place=self.place)
         except OSError as error:
             raise cannot_write(self.journal.folder, error) from error
         finally:

@@ -7,6 +7,9 @@ from bench.matrix import Block
 _TINY = "synthetic_u60_i50_n20"
 # Every history holds 16,384 events to train on, so each L fills its windows.
 _LONG = "synthetic_u64_i3400_x16386"
+# Small, so that twenty minutes hold enough pairs of processes; learnt within seconds.
+_JUDGED = "synthetic_u600_i400_n60"
+_LEARNT = "synthetic_u500_i150_n30"
 _LENGTHS = (50, 100, 200, 512, 1024, 2048, 4096, 8192, 16384)
 
 SUITES: dict[str, tuple[Block, ...]] = {
@@ -77,6 +80,23 @@ SUITES: dict[str, tuple[Block, ...]] = {
             latency_target=0.01,
         ),
         Block("recommend", (50, 200, 1000, 4096), scenarios=("offline",)),
+    ),
+    # What a pull request is judged by: each block a fresh process of a few seconds.
+    "ci": (
+        Block("load", (50,), (_JUDGED,), rounds=5),
+        Block("train_epoch", (50,), (_JUDGED,), batch_sizes=(64,), rounds=5, round_seconds=0.2),
+        Block("recommend", (50,), (_JUDGED,), batch_sizes=(1,), requests=3000),
+        Block("serve_step", (50,), (_JUDGED,), stateful=True, batch_sizes=(1,), requests=3000),
+        Block("rank_all", (50,), (_JUDGED,), batch_sizes=(256,), rounds=5),
+        Block(
+            "fit",
+            (20,),
+            (_LEARNT,),
+            batch_sizes=(32,),
+            seeds=(0, 1, 2),
+            max_epochs=4,
+            patience=4,
+        ),
     ),
     # Three seeds to early stopping.
     "accuracy": (

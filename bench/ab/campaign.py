@@ -18,23 +18,26 @@ from bench.cell import Cell
 from measure.record import Record
 
 Pairs = Mapping[str, Sequence[Pair]]
-# Cell, side, whether memory is measured too -> its record.
-Measure = Callable[[Cell, Name, bool], Record]
+# Cell, side -> its record.
+Measure = Callable[[Cell, Name], Record]
 
 
-class Judge(Protocol):
-    """What the numbers mean is decided elsewhere; here is what is asked."""
+class Need(Protocol):
+    """A cell wants so many more pairs of a stage."""
 
-    def screening(self, cell: Cell) -> int:
-        """How many pairs the screen takes of this cell."""
+    @property
+    def cell_id(self) -> str: ...
 
-    def wanting(self, screened: Pairs, confirmed: Pairs) -> Mapping[str, int]:
-        """Cell id -> how many pairs of confirmation it should have by now; cells that are decided,
-        or were never in doubt, are left out.
-        """
+    @property
+    def stage(self) -> str: ...
 
-    def needs_memory(self, cell_id: str, stage: Stage, number: int, screened: Pairs) -> bool:
-        """Whether this pair's blocks measure memory too, in a process of their own."""
+    @property
+    def pairs(self) -> int: ...
+
+
+# What the numbers mean is decided elsewhere: screened and confirmed pairs so far -> what to measure
+# next, the most urgent first.
+Needs = Callable[[Pairs, Pairs], Sequence[Need]]
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Campaign:
     cells: Sequence[Cell]
     ledger: Ledger
     measure: Measure
-    judge: Judge
+    needs: Needs
     seconds: float
     seed: int = 0
     say: Callable[[str], None] = print
@@ -58,55 +61,46 @@ class Campaign:
 
     def run(self) -> None:
         self._end = time.monotonic() + self.seconds
-        self._screen()
-        self._confirm()
+        by_id = {cell.cell_id: cell for cell in self.cells}
+        while not self.out_of_time:
+            stage, wanting = self._wanting()
+            # One pair each in turn, so that a drift of the machine meets all cells alike.
+            for cell in self._shuffled([by_id[name] for name in wanting], stage):
+                self._pair(cell, stage)
+            if not wanting:
+                return
 
     def pairs(self, stage: Stage) -> dict[str, list[Pair]]:
         return {cell.cell_id: self.ledger.pairs(cell, stage) for cell in self.cells}
 
-    def _screen(self) -> None:
-        most = max((self.judge.screening(cell) for cell in self.cells), default=0)
-        for number in range(most):
-            due = [cell for cell in self.cells if number < self.judge.screening(cell)]
-            for cell in self._shuffled(due, "screen", number):
-                if not self._pair(cell, "screen", number, {}):
-                    return
+    def _wanting(self) -> tuple[Stage, list[str]]:
+        """Cells that want a pair of the most urgent stage."""
+        screened, confirmed = self.pairs("screen"), self.pairs("confirm")
+        new = [name for name, pairs in screened.items() if not pairs]
+        if new:
+            return "screen", new
+        needs = self.needs(screened, confirmed)
+        stage: Stage = "confirm" if needs and needs[0].stage == "confirm" else "screen"
+        return stage, [need.cell_id for need in needs if need.stage == stage]
 
-    def _confirm(self) -> None:
-        screened = self.pairs("screen")
-        by_id = {cell.cell_id: cell for cell in self.cells}
-        while not self.out_of_time:
-            confirmed = self.pairs("confirm")
-            wanting = self.judge.wanting(screened, confirmed)
-            due = [by_id[name] for name, count in wanting.items() if len(confirmed[name]) < count]
-            if not due:
-                return
-            # One pair each in turn, so that a drift of the machine meets all cells alike.
-            number = min(len(confirmed[cell.cell_id]) for cell in due)
-            behind = [cell for cell in due if len(confirmed[cell.cell_id]) == number]
-            for cell in self._shuffled(behind, "confirm", number):
-                if not self._pair(cell, "confirm", number, screened):
-                    return
-
-    def _pair(self, cell: Cell, stage: Stage, number: int, screened: Pairs) -> bool:
-        """Measure a pair unless it is kept from before; False where there is no time left."""
-        if self.ledger.read(cell, stage, number) is not None:
-            return True
+    def _pair(self, cell: Cell, stage: Stage) -> None:
+        """Measure one more pair, if there is time."""
         if time.monotonic() >= self._end:
             self.out_of_time = True
-            return False
-        memory = self.judge.needs_memory(cell.cell_id, stage, number, screened)
+        if self.out_of_time:
+            return
+        number = len(self.ledger.pairs(cell, stage))
         order = NAMES if first_is_base(number) else NAMES[::-1]
         began = time.monotonic()
-        blocks = {name: self.measure(cell, name, memory) for name in order}
+        blocks = {name: self.measure(cell, name) for name in order}
         self.ledger.write(cell, Pair(stage, number, order[0], blocks["base"], blocks["head"]))
         took = time.monotonic() - began
         left = max(0.0, self._end - time.monotonic())
         self.say(f"{stage} {number + 1}: {cell.cell_id} ({took:.1f} s; {left / 60:.0f} min left)")
-        return True
 
-    def _shuffled(self, cells: Sequence[Cell], stage: Stage, number: int) -> list[Cell]:
+    def _shuffled(self, cells: Sequence[Cell], stage: Stage) -> list[Cell]:
         mixed = list(cells)
+        number = sum(len(self.ledger.pairs(cell, stage)) for cell in cells)
         random.Random(f"{self.seed}/{stage}/{number}").shuffle(mixed)
         return mixed
 

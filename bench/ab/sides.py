@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from bench.ab.worktree import add_worktree, remove_worktree
+from bench.process import Place
 
 Name = Literal["base", "head"]
 NAMES: tuple[Name, Name] = ("base", "head")
@@ -40,8 +40,7 @@ class Side:
 
     name: Name
     commit: str
-    root: Path
-    python: Path
+    place: Place
 
 
 def lay_out(folder: Path, name: Name, *, harness: Path, commit: str, in_place: bool) -> Side:
@@ -60,7 +59,7 @@ def lay_out(folder: Path, name: Name, *, harness: Path, commit: str, in_place: b
         _link(root / part, code / part)
     for part in HARNESS:
         _link(root / part, harness / part)
-    return Side(name, commit + "+" * in_place, root, Path(sys.executable))
+    return Side(name, commit + "+" * in_place, Place(root))
 
 
 def with_environment(side: Side, folder: Path, code: Path) -> Side:
@@ -82,7 +81,7 @@ def with_environment(side: Side, folder: Path, code: Path) -> Side:
             last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
             raise SideError(f"environment of {side.name} ({side.commit[:12]}): {last}")
         (home / "ready").touch()
-    return Side(side.name, side.commit, side.root, python)
+    return replace(side, place=Place(side.place.root, python))
 
 
 def take_down(folder: Path, harness: Path) -> None:

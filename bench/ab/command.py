@@ -1,0 +1,203 @@
+"""`python regression_report.py --ab BASE_REF`: make both sides ready, measure in turn, give back
+what was measured.
+
+It takes the suite's own options (--model, --dataset, --threads, ...) beside its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.ab.blocks import Blocks
+from bench.ab.campaign import Campaign, Needs, Pairs
+from bench.ab.ledger import Ledger
+from bench.ab.sides import NAMES, Name, Side, lay_out, take_down, with_environment
+from bench.ab.worktree import commit_of, is_dirty, merge_base
+from bench.files import write_whole
+from bench.journal import code_hash, new_manifest
+from bench.options import TEXTS, OptionError, Options
+from bench.session import Session
+from measure.machine import describe_machine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCHEMA = "seqrec-bench/ab/1"
+# Not of use here: what is measured again, and when, is the comparison's own.
+_NOT_OURS = ("--suite",)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A comparison as measured: where it lies, and its pairs by cell id.
+
+    Args:
+        aa: whether both sides are the same commit, to see this machine's noise.
+        out_of_time: whether pairs were still wanting when the time box ended.
+    """
+
+    folder: Path
+    content: dict[str, Any]
+    screened: Pairs
+    confirmed: Pairs
+    out_of_time: bool
+
+    @property
+    def aa(self) -> bool:
+        return bool(self.content["aa"])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of --ab and of what it measures."""
+    own = parser.add_argument_group("measuring in turn")
+    add = own.add_argument
+    add("--ab", metavar="BASE_REF", help="measure the merge base with BASE_REF beside the checkout")
+    add("--head", metavar="REF", help="this commit instead of the checkout as it is")
+    add("--aa", action="store_true", help="the base beside itself: this machine's noise")
+    add("--suite", default=None, help="which list of cells (default: ci)")
+    add("--time-limit", default="20m", help="such as 90s, 20m or 2h (default: 20m)")
+    add("--environments", action="store_true", help="a Python for each side, as its commit pins it")
+    add("--fresh", action="store_true", help="measure all anew")
+    group = parser.add_argument_group("what is measured in turn")
+    for name, text in TEXTS.items():
+        if name not in _NOT_OURS:
+            group.add_argument(name, default=None, help=text.replace("%", "%%"))
+
+
+def measure(given: argparse.Namespace, needs: Needs) -> Measured:
+    """Measure as the options say, or go on with what an earlier start has left.
+
+    Raises:
+        OptionError, GitError, SideError, DataError, JournalError: one line for the user each.
+    """
+    given.suite = given.suite or "ci"
+    options = Options(_Config(given))
+    seconds = _seconds(given.time_limit)
+    base = commit_of(ROOT, given.ab)
+    head = commit_of(ROOT, given.head or "HEAD")
+    base = merge_base(ROOT, base, head)
+    head = base if given.aa else head
+    in_place = not given.aa and given.head is None and is_dirty(ROOT)
+    session = Session.prepare(options)
+    folder, content = _open(given, options, session, base, head + "+" * in_place)
+    print(f"{_short(base)} (base) beside {_short(content['head'])} (head): {folder.name}")
+    sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
+    campaign = Campaign(
+        session.cells,
+        Ledger(folder),
+        Blocks(folder, sides, options, _manifest(options, session)),
+        needs,
+        seconds,
+        seed=options.order_seed,
+        say=_say,
+    )
+    campaign.run()
+    take_down(folder, ROOT)
+    content["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    _keep(folder, content)
+    return Measured(
+        folder, content, campaign.pairs("screen"), campaign.pairs("confirm"), campaign.out_of_time
+    )
+
+
+def _sides(
+    folder: Path, base: str, head: str, *, in_place: bool, environments: bool
+) -> dict[Name, Side]:
+    """Both from worktrees, so that neither has compiled kernels that the other lacks, but for a
+    checkout with changes that no commit holds.
+    """
+    sides: dict[Name, Side] = {}
+    for name, commit in zip(NAMES, (base, head), strict=True):
+        here = in_place and name == "head"
+        side = lay_out(folder, name, harness=ROOT, commit=commit, in_place=here)
+        if environments:
+            code = ROOT if here else folder / name / "code"
+            side = with_environment(side, folder, code)
+        sides[name] = side
+    return sides
+
+
+def _open(
+    given: argparse.Namespace, options: Options, session: Session, base: str, head: str
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of this comparison: an earlier one of the same things, else a new one."""
+    machine = describe_machine(device=options.choices.device, threads=options.choices.threads)
+    code = code_hash(ROOT)
+    parts = [base, head, given.aa, given.environments, options.order_seed, code]
+    parts += [machine["fingerprint"], sorted(cell.key for cell in session.cells)]
+    parts += [session.data_hashes, options.memory_limit]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    found = [] if given.fresh else sorted(options.results.glob(f"ab-*-{key}/ab.json"))
+    if found:
+        return found[-1].parent, json.loads(found[-1].read_text())
+    stamp = datetime.now(UTC)
+    folder = options.results / f"ab-{stamp:%Y%m%d-%H%M%S}-{key}"
+    folder.mkdir(parents=True)
+    content = {
+        "schema": SCHEMA,
+        "aa": bool(given.aa),
+        "base": base,
+        "head": head,
+        "cells": [cell.cell_id for cell in session.cells],
+        "dataset": session.dataset_line,
+        "environments": bool(given.environments),
+        "machine": machine,
+        "order_seed": options.order_seed,
+        "started": stamp.isoformat(timespec="seconds"),
+        "ended": None,
+    }
+    _keep(folder, content)
+    return folder, content
+
+
+def _manifest(options: Options, session: Session) -> Any:
+    return new_manifest(
+        suite=options.suite,
+        cells=session.cells,
+        argv=[],
+        dataset_line=session.dataset_line,
+        data_hashes=session.data_hashes,
+        limits={},
+        commit=None,
+        machine=describe_machine(device=options.choices.device, threads=options.choices.threads),
+        root=ROOT,
+    )
+
+
+def _keep(folder: Path, content: dict[str, Any]) -> None:
+    write_whole(folder / "ab.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) <= 0:
+        raise OptionError(f"--time-limit {text!r}: such as 90s, 20m or 2h is allowed")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _short(commit: str) -> str:
+    return commit[:10] + " with changes" * commit.endswith("+")
+
+
+def _say(line: str) -> None:
+    """On a terminal the line before is written over; elsewhere nothing is said."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+class _Config:
+    """The parsed options, asked for as pytest's are."""
+
+    rootpath = ROOT
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self._given = vars(given)
+
+    def getoption(self, name: str) -> Any:
+        return self._given.get(name.lstrip("-").replace("-", "_"))
