@@ -6,6 +6,7 @@ override it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class Choices:
 
 def cells_of(blocks: tuple[Block, ...], choices: Choices) -> list[Cell]:
     """The blocks' cells under the choices, in order, each once."""
-    return list(dict.fromkeys(itertools.chain.from_iterable(_expand(b, choices) for b in blocks)))
+    narrowed = [dataclasses.replace(b, scenarios=_scenarios(b, blocks, choices)) for b in blocks]
+    return list(dict.fromkeys(itertools.chain.from_iterable(_expand(b, choices) for b in narrowed)))
 
 
 def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
@@ -90,7 +92,7 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
         return
     for seed, scenario, seq_len, dataset, batch_size, model in itertools.product(
         choices.seeds or block.seeds,
-        _scenarios(block, choices),
+        block.scenarios,
         choices.seq_lens or block.seq_lens,
         choices.datasets or block.datasets,
         choices.batch_sizes or block.batch_sizes,
@@ -127,12 +129,19 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
         )
 
 
-def _scenarios(block: Block, choices: Choices) -> tuple[str, ...]:
-    """Those chosen that the workload has; a workload without requests has none to choose from."""
+def _scenarios(block: Block, blocks: tuple[Block, ...], choices: Choices) -> tuple[str, ...]:
+    """Those chosen that the workload has, each where the suite has it, else in all of its blocks;
+    a workload without requests has none to choose from.
+    """
     if choices.scenarios is None:
         return block.scenarios
-    has = SCENARIOS.get(block.workload, ())
-    return tuple(scenario for scenario in choices.scenarios if scenario in has)
+    alike = [other for other in blocks if other.workload == block.workload]
+    return tuple(
+        scenario
+        for scenario in choices.scenarios
+        if scenario in SCENARIOS.get(block.workload, ())
+        and (scenario in block.scenarios or not any(scenario in o.scenarios for o in alike))
+    )
 
 
 def _target(block: Block, choices: Choices) -> float | None:

@@ -87,6 +87,17 @@ def test_a_scenario_is_part_of_the_id_and_only_where_it_makes_sense() -> None:
     assert by_scenario["single_stream"].requests == 60
 
 
+def test_a_scenario_is_taken_from_where_the_suite_has_it() -> None:
+    cells = cells_of(SUITES["serving"], Choices(models=("sasrec",), scenarios=("server",)))
+    own = cells_of(SUITES["serving"], Choices(models=("sasrec",)))
+    assert cells == [c for c in own if c.scenario == "server"]
+    everywhere = cells_of(SUITES["quick"], Choices(models=("sasrec",), scenarios=("server",)))
+    assert [(c.workload, c.seq_len) for c in everywhere] == [
+        ("recommend", 50), ("recommend", 100), ("recommend", 200),
+        ("serve_step", 50), ("serve_step", 200),
+    ]  # fmt: skip
+
+
 def test_a_rate_and_a_target_are_the_servers_alone_and_exclude_each_other() -> None:
     both = Choices(models=("sasrec",), scenarios=("single_stream", "server"), rate=12.5)
     single, server = cells_of(SUITES["smoke"], both)[:2]
