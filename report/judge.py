@@ -84,6 +84,9 @@ def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comp
     if metric.kind != "memory_physical" and set(pair.flags) & set(DISTURBING):
         reason = f"measured while {' and '.join(sorted(set(pair.flags) & set(DISTURBING)))}"
         return compare(metric, policy, Verdict.NOT_MEASURABLE, reason, stage)
+    if pair.base == pair.head and metric.base_rounds == metric.head_rounds:
+        again = "the very same number, to the last digit"
+        return compare(metric, policy, Verdict.UNCHANGED, again, stage)
     small = smallest(policy, base_of(metric, metric.screen), None)
     half_width = margins.half_width(*metric.key)
     known = math.log1p(UNKNOWN_NOISE) if half_width is None else 2 * half_width
@@ -209,7 +212,7 @@ def _judged(
     verdict, reason = _of_interval(interval, margin)
     made = compare(metric, policy, verdict, reason, stage, pairs=pairs)
     sign = -1 if metric.better == "higher" else 1
-    ends = [sign * end for end in (interval.estimate, interval.low, interval.high)]
+    ends = [sign * end + 0.0 for end in (interval.estimate, interval.low, interval.high)]
     shown = [end if absolute else _expm1(end) for end in (ends[0], min(ends), max(ends))]
     change, low, high = (end if math.isfinite(end) else None for end in shown)
     return replace(

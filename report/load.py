@@ -8,6 +8,7 @@ runs: equal cells of different runs are never merged, they are told apart by the
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from measure.record import Record, RecordError, from_dict
 from report.labels import one_line
 
 SCHEMA = "seqrec-bench/run/1"
+MOST_BYTES = 2**29
 ALLOWED = "allowed are the suite's own pytest-benchmark JSON or a run folder with manifest.json"
 
 
@@ -56,9 +58,15 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
     ]
 
 
-def _read(path: Path) -> tuple[Path, dict[str, Any]]:
+def load_run(path: Path, parsed: Any = None) -> Run:
+    """One run; `parsed` is the file's JSON where it has been read already."""
+    _, content = _read(path, parsed)
+    return _run(path, _text(content.get("run_id")) or path.stem, content)
+
+
+def _read(path: Path, parsed: Any = None) -> tuple[Path, dict[str, Any]]:
     try:
-        content = _read_folder(path) if path.is_dir() else _read_file(path)
+        content = _read_folder(path) if path.is_dir() else _of_file(path, parsed or read_json(path))
     except OSError as error:
         raise InputError(path, f"{error.strerror or error}; {ALLOWED}") from error
     if content.get("schema") != SCHEMA:
@@ -71,8 +79,7 @@ def _read(path: Path) -> tuple[Path, dict[str, Any]]:
     return path, content
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    content = _json(path)
+def _of_file(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(path, f"JSON, but not a benchmark result; {ALLOWED}")
     ours = content.get("seqrec_bench")
@@ -86,21 +93,39 @@ def _read_folder(path: Path) -> dict[str, Any]:
     manifest_path = path / "manifest.json"
     if not manifest_path.is_file():
         raise InputError(path, f"a folder without manifest.json; {ALLOWED}")
-    manifest = _json(manifest_path)
+    manifest = read_json(manifest_path)
     if not isinstance(manifest, dict):
         raise InputError(manifest_path, "a manifest is a JSON object")
     cells = sorted((path / "cells").glob("*.json"))
-    return manifest | {"records": [_record(cell, _json(cell)) for cell in cells]}
+    return manifest | {"records": [_record(cell, read_json(cell)) for cell in cells]}
 
 
-def _json(path: Path) -> Any:
-    content = path.read_bytes()
-    if not content.strip():
+def read_json(path: Path) -> Any:
+    """The JSON in a file; InputError where it is none, too large, or holds a number that isn't."""
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes().decode("utf-8-sig") if size <= MOST_BYTES else ""
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"not JSON: {error.reason} at {error.start}; {ALLOWED}") from error
+    except OSError as error:
+        raise InputError(path, f"{error.strerror or error}; {ALLOWED}") from error
+    if size > MOST_BYTES:
+        raise InputError(path, f"{size:,} bytes; allowed are {MOST_BYTES:,}")
+    if not content or content.isspace():
         raise InputError(path, f"an empty file; {ALLOWED}")
     try:
-        return json.loads(content)
+        return json.loads(content, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"not JSON, or cut short ({error}); {ALLOWED}") from error
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def _run(path: Path, label: str, content: dict[str, Any]) -> Run:

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Margins:
         policy = KINDS[kind]
         if self.hosted and kind == "time":
             policy = replace(policy, margin=HOSTED_TIME)
-        if any(fnmatchcase(metric, pattern) for pattern in self.ignore):
+        if is_named(metric, self.ignore):
             policy = replace(policy, gate="off")
         for rule in self.rules:
             if _fits(rule, cell_id, metric, kind):
@@ -91,6 +92,12 @@ class Margins:
             if fnmatchcase(cell_id, entry.cells) and fnmatchcase(metric, entry.metric)
         ]
         return found[-1] if found else None
+
+
+@cache
+def is_named(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns fits."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def load_margins(path: Path = ROOT / "pyproject.toml", noise: Sequence[Noise] = ()) -> Margins:

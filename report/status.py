@@ -92,7 +92,7 @@ def _of_status(
         return (Verdict.OOM_FIXED if base[0] in out else Verdict.IMPROVED), said
     if base[0] in ("ok", *out):
         return Verdict.FAILED, said
-    return Verdict.NOT_MEASURABLE, f"no result on both sides: {said}"
+    return Verdict.NOT_COMPARABLE, f"no result on both sides: {said}"
 
 
 def _said(side: tuple[str, str | None]) -> str:

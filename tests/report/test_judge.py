@@ -229,7 +229,7 @@ def test_one_number_a_side() -> None:
         ("ok", "timeout", "FAILED"),
         ("oom", "error", "FAILED"),
         ("unsupported", "unsupported", "UNCHANGED"),
-        ("error", "error", "NOT_MEASURABLE"),
+        ("error", "error", "NOT_COMPARABLE"),
         ("error", "ok", "IMPROVED"),
     ],
 )

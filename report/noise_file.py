@@ -1,0 +1,43 @@
+"""A machine's noise floor as a file: what base against base differs by, written by an A/A run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from report.load import InputError, read_json
+from report.margins import Noise
+
+SCHEMA = "seqrec-bench/noise/1"
+
+
+def read_noise(path: Path) -> tuple[Noise, ...]:
+    """The entries of a noise file; InputError where it is none."""
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError(path, f"not a noise floor; this version reads {SCHEMA}")
+    entries = content.get("floors")
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
+        raise InputError(path, "floors: a list of cells, metric and half_width (0 or more)")
+    return tuple(Noise(e["cells"], e["metric"], float(e["half_width"])) for e in entries)
+
+
+def noise_json(floors: Sequence[Noise], fingerprint: str) -> str:
+    """What `read_noise` reads."""
+    entries = [
+        {"cells": floor.cells, "metric": floor.metric, "half_width": floor.half_width}
+        for floor in floors
+    ]
+    content = {"schema": SCHEMA, "fingerprint": fingerprint, "floors": entries}
+    return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    width = entry.get("half_width")
+    number = isinstance(width, int | float) and math.isfinite(width) and width >= 0
+    return number and all(isinstance(entry.get(name), str) for name in ("cells", "metric"))

@@ -1,0 +1,100 @@
+"""The report in Markdown: a job's summary, and a pull request's comment.
+
+First line: verdict and counts. What is red and what is undecided is shown, the rest folded. A limit
+in bytes is kept by leaving out rows, the least important first, and saying so.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from report.amounts import amount, change, margin, verdict
+from report.labels import one_line
+from report.outputs.terminal import facts
+from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
+
+SUMMARY_BYTES = 1_000_000  # a job's summary may have 1 MiB
+COMMENT_BYTES = 64_000  # a comment 65,536 characters
+IMPROVED = (Verdict.IMPROVED, Verdict.OOM_FIXED)
+# Characters that Markdown, tables or formulas would take for theirs.
+SPECIAL = {ord(char): f"&#{ord(char)};" for char in "\\`*_[]|~$#!{}"}
+HEADER = (
+    "| verdict | cell | metric | base | head | change | margin | n |\n"
+    "|---|---|---|--:|--:|--:|--:|--:|\n"
+)
+
+
+def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
+    """The whole report in at most `limit` bytes."""
+    rest = [v for v in Verdict if v not in (*RED, *UNDECIDED, *IMPROVED)]
+    sections = (
+        ("Regressions", report.of(RED), False),
+        ("Undecided: neither a regression nor shown to be unchanged", report.of(UNDECIDED), False),
+        ("Improvements", report.of(IMPROVED), True),
+        ("Everything else", report.of(rest), True),
+    )
+    small_print = "".join(f"- {_safe(one_line(line, 400))}\n" for line in facts(report))
+    small_print = (
+        f"\n<details><summary>How it was measured</summary>\n\n{small_print}\n</details>\n"
+    )
+    written = f"### {_safe(report.headline)}\n"
+    left = limit - _size(written) - _size(small_print)
+    for title, rows, folded in sections:
+        if rows:
+            text = _section(title, rows, folded, left)
+            left -= _size(text)
+            written += text
+    return written + small_print
+
+
+def _section(title: str, rows: Sequence[Comparison], folded: bool, left: int) -> str:
+    opening = f"\n<details><summary>{title}: {len(rows):,}</summary>\n\n"
+    if not folded:
+        opening = f"\n**{title}: {len(rows):,}**\n\n"
+    closing = "\n</details>\n" if folded else ""
+    left -= _size(opening) + _size(closing) + _size(HEADER) + 100
+    kept: list[str] = []
+    for row in rows:
+        line = _row(row)
+        left -= _size(line)
+        if left < 0:
+            break
+        kept.append(line)
+    more = "" if len(kept) == len(rows) else f"\n{len(rows) - len(kept):,} more are in the JSON.\n"
+    return opening + (HEADER if kept else "") + "".join(kept) + more + closing
+
+
+def _row(row: Comparison) -> str:
+    shown = change(row) if row.change is not None else one_line(row.reason, 160)
+    cells = (
+        verdict(row),
+        f"<code>{_entities(one_line(row.cell_id, 160))}</code>",
+        f"<code>{_entities(row.metric)}</code>",
+        _safe(amount(row.base, row.unit)),
+        _safe(amount(row.head, row.unit)),
+        _safe(shown),
+        margin(row),
+        str(len(row.pairs)),
+    )
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _safe(text: str) -> str:
+    """Text that is shown as it is, and calls nobody by @name."""
+    return _entities(text.replace("@", "@\u200b"))
+
+
+def _entities(text: str) -> str:
+    """No HTML and no Markdown in it: both are written as entities."""
+    first, *others = html.escape(text).split("&")
+    return "&".join([first.translate(SPECIAL), *[_after_entity(part) for part in others]])
+
+
+def _after_entity(part: str) -> str:
+    entity, _, text = part.partition(";")
+    return f"{entity};{text.translate(SPECIAL)}"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

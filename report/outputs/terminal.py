@@ -1,0 +1,72 @@
+"""The report on a terminal: verdict and counts, what is red, what is undecided, what improved."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from report.amounts import amount, change, margin, verdict
+from report.labels import one_line
+from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
+
+COLOURS = {
+    Verdict.REGRESSED: "bold red",
+    Verdict.OOM_NEW: "bold red",
+    Verdict.FAILED: "bold red",
+    Verdict.NOT_MEASURABLE: "yellow",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.IMPROVED: "green",
+    Verdict.OOM_FIXED: "green",
+}
+MOST_ROWS = 30
+OTHERS = (Verdict.OOM_FIXED, Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABLE)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Everything a maintainer needs to decide; unchanged cells are only counted."""
+    colour = {0: "bold green", 1: "bold red", 3: "bold yellow"}[report.exit_code]
+    console.print(Text(report.headline, style=colour), soft_wrap=True)
+    for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS):
+        _print_rows(report.of(chosen), console)
+    for line in facts(report):
+        console.print(Text(line), soft_wrap=True)
+
+
+def facts(report: Report) -> list[str]:
+    """The small print, one line each: sides, design, noise, notes, commands."""
+    lines = [
+        f"base: {report.base.label}, commit {report.base.commit}; {report.base.machine}",
+        f"head: {report.head.label}, commit {report.head.commit}; {report.head.machine}",
+        f"design: {report.design}",
+        f"noise floor: {report.noise}",
+        *report.notes,
+        f"reproduce: {report.command}",
+    ]
+    commands = dict.fromkeys(c.decide for c in report.of(UNDECIDED) if c.decide)
+    return lines + [f"to decide: {command}" for command in list(commands)[:3]]
+
+
+def _print_rows(rows: list[Comparison], console: Console) -> None:
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("verdict", "cell", "metric"):
+        table.add_column(name, overflow="fold")
+    for name in ("base", "head", "change", "margin", "n"):
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows[:MOST_ROWS]:
+        table.add_row(
+            Text(verdict(row), style=COLOURS.get(row.verdict, "")),
+            Text(one_line(row.cell_id, 80)),
+            Text(row.metric),
+            amount(row.base, row.unit),
+            amount(row.head, row.unit),
+            Text(change(row) if row.change is not None else one_line(row.reason, 60)),
+            margin(row),
+            str(len(row.pairs)),
+        )
+    console.print(table)
+    if len(rows) > MOST_ROWS:
+        console.print(f"and {len(rows) - MOST_ROWS:,} more; --json FILE has all")

@@ -1,0 +1,192 @@
+"""Two results become one report: cells are matched by id, metrics by name, then judged.
+
+Each side is one process a cell, so that rounds are the samples and the machine's noise floor is the
+margin (see report/judge.py). What was measured on different machines, data or settings is not
+compared; counted metrics and accuracy are, whatever the machine.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from report.judge import OF_THE_MACHINE
+from report.margins import UNKNOWN_NOISE, Margins
+from report.screening import join_seeds, judge_one
+from report.sides import HARD_KEYS, CellResult, Results, Value, load_results
+from report.status import judge_status, not_comparable, only_on
+from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
+
+DESIGN = "one process a side: rounds are the samples, the noise floor is the margin"
+
+
+def compare_files(base: Path, head: Path, margins: Margins, *, strict: bool = False) -> Report:
+    """The report on two result files or run folders; InputError where one can't be read."""
+    sides = load_results(base, margins.ignore), load_results(head, margins.ignore)
+    command = shlex.join(["python", "regression_report.py", str(base), str(head)])
+    return Report(
+        base=sides[0].side,
+        head=sides[1].side,
+        design=DESIGN,
+        noise=noise_line(margins),
+        command=command + (" --strict" if strict else ""),
+        comparisons=tuple(compare_results(*sides, margins)),
+        strict=strict,
+        notes=tuple(_notes(*sides)),
+    )
+
+
+def compare_results(base: Results, head: Results, margins: Margins) -> list[Comparison]:
+    """A verdict for each cell and metric of both sides."""
+    decide = ab_command(base, head)
+    found: list[Comparison] = []
+    metrics: list[PairedMetric] = []
+    for cell_id in sorted(base.cells.keys() | head.cells.keys()):
+        old, new = base.cells.get(cell_id), head.cells.get(cell_id)
+        if old is None or new is None:
+            found.append(only_on(cell_id, Verdict.NEW if old is None else Verdict.REMOVED))
+        elif (status := _of_status(old, new)) is not None:
+            found.append(status)
+        else:
+            judged, waiting = _of_cell(old, new, margins)
+            found += judged
+            metrics += waiting
+    found += [judge_one(metric, margins) for metric in join_seeds(metrics)]
+    return [_with_command(comparison, decide) for comparison in found]
+
+
+def ab_command(base: Results, head: Results) -> str:
+    """The command that measures both sides in turn."""
+    words = ["python", "regression_report.py", "--ab", _ref(base) or "BASE_REF"]
+    words += ["--head", ref] if (ref := _ref(head)) else []
+    suite = base.suite if re.fullmatch(r"[a-z0-9_]{1,40}", base.suite) else "ci"
+    return shlex.join([*words, "--suite", suite])
+
+
+def noise_line(margins: Margins) -> str:
+    """What is known of this machine's noise, in one line."""
+    if not margins.noise:
+        return f"not measured on this machine; {UNKNOWN_NOISE:.0%} is taken (--aa measures it)"
+    widest = max(margins.noise, key=lambda entry: entry.half_width)
+    return f"A/A pairs of this machine, at most ±{widest.half_width:.1%} ({widest.metric})"
+
+
+def _of_cell(
+    base: CellResult, head: CellResult, margins: Margins
+) -> tuple[list[Comparison], list[PairedMetric]]:
+    """What can be said at once of a cell, and the metrics that wait to be judged."""
+    found: list[Comparison] = []
+    waiting: list[PairedMetric] = []
+    for name in sorted(base.values.keys() | head.values.keys()):
+        old, new = base.values.get(name), head.values.get(name)
+        some = old or new
+        assert some is not None
+        policy = margins.policy(base.cell_id, name, some.metric.kind)
+        if policy.gate == "off":
+            continue
+        if old is None or new is None:
+            verdict = Verdict.NEW if old is None else Verdict.REMOVED
+            found.append(only_on(base.cell_id, verdict, name))
+            continue
+        if old.metric.value is None and new.metric.value is None:
+            continue
+        metric = _paired(base, head, name, old, new)
+        reason = _difference(base, head, old, new)
+        if reason:
+            found.append(not_comparable(metric, policy, reason))
+        else:
+            waiting.append(metric)
+    return found, waiting
+
+
+def _paired(base: CellResult, head: CellResult, name: str, old: Value, new: Value) -> PairedMetric:
+    a, b = old.metric, new.metric
+    ends = (a.lo, a.hi, b.lo, b.hi)
+    known = [end for end in ends if end is not None and end > 0]
+    flags = tuple(dict.fromkeys((*base.flags, *head.flags)))
+    return PairedMetric(
+        cell_id=base.cell_id,
+        metric=name,
+        unit=a.unit,
+        better=a.better,
+        kind=a.kind,
+        screen=(Pair(a.value, b.value, flags, base.seed),),
+        one_process=True,
+        base_users=a.n,
+        head_users=b.n,
+        base_rounds=old.rounds,
+        head_rounds=new.rounds,
+        bounds=(known[0], known[1], known[2], known[3]) if len(known) == 4 else None,
+    )
+
+
+def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> str:
+    """Why two numbers are not of the same thing, or ""."""
+    a, b = old.metric, new.metric
+    if (a.unit, a.kind, a.better) != (b.unit, b.kind, b.better):
+        return f"another unit or kind: {a.unit} {a.kind} and {b.unit} {b.kind}"
+    if base.data != head.data:
+        return f"other data: {base.data or 'unknown'} and {head.data or 'unknown'}"
+    names = sorted(base.settings.keys() | head.settings.keys())
+    other = [name for name in names if base.settings.get(name) != head.settings.get(name)]
+    if other:
+        return f"other settings: {', '.join(other)}"
+    if a.kind in OF_THE_MACHINE and base.fingerprint != head.fingerprint:
+        return f"other machines: {_machines(base, head)}"
+    if a.kind in ("energy", "memory_physical") and a.method != b.method:
+        return f"other methods: {a.method} and {b.method}"
+    return ""
+
+
+def _machines(base: CellResult, head: CellResult) -> str:
+    other = [
+        f"{key} {base.machine.get(key)} and {head.machine.get(key)}"
+        for key in HARD_KEYS
+        if base.machine.get(key) != head.machine.get(key)
+    ]
+    fingerprints = f"{base.fingerprint or 'unknown'} and {head.fingerprint or 'unknown'}"
+    return "; ".join(other[:3]) or fingerprints
+
+
+def _of_status(base: CellResult, head: CellResult) -> Comparison | None:
+    """A status differs because of the code only where the machine is the same."""
+    found = judge_status(base.cell_id, (base.status, base.reason), (head.status, head.reason))
+    of_machine = {"oom", "pruned_oom", "timeout"} & {base.status, head.status}
+    if found is None or base.fingerprint == head.fingerprint or not of_machine:
+        return found
+    if base.status == head.status:
+        return found
+    reason = f"other machines; {found.reason}"
+    return only_on(base.cell_id, Verdict.NOT_COMPARABLE, "status", reason)
+
+
+def _with_command(comparison: Comparison, decide: str) -> Comparison:
+    undecided = comparison.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_MEASURABLE)
+    return replace(comparison, decide=decide) if undecided else comparison
+
+
+def _ref(results: Results) -> str:
+    """A commit that git may be asked for, or ""."""
+    ref = results.side.commit.removesuffix("-dirty")
+    return ref if re.fullmatch(r"[0-9a-f]{7,40}", ref) else ""
+
+
+def _notes(base: Results, head: Results) -> list[str]:
+    """What a reader should know: other machines, resolved differences, changed checkouts."""
+    notes = []
+    if base.side.fingerprint != head.side.fingerprint:
+        notes.append("other machines: time, memory and energy are not compared")
+    changed: dict[str, int] = {}
+    for cell_id in base.cells.keys() & head.cells.keys():
+        old, new = base.cells[cell_id].resolved, head.cells[cell_id].resolved
+        for key in old:
+            if old[key] and new.get(key) and old[key] != new[key]:
+                text = f"{key} was {old[key]}, is {new[key]}"
+                changed[text] = changed.get(text, 0) + 1
+    notes += [f"{text} in {count} cells" for text, count in sorted(changed.items())]
+    for name, side in (("base", base.side), ("head", head.side)):
+        if side.commit.endswith("-dirty"):
+            notes.append(f"the {name} was measured with changes that are not committed")
+    return notes

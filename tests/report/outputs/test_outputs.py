@@ -1,0 +1,210 @@
+"""Every output validates against what its readers expect, and shows hostile names as text."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+import xmlschema
+from rich.console import Console
+
+from report.outputs.bencher import bencher
+from report.outputs.explanation import explain
+from report.outputs.github_action_benchmark import github_action_benchmark
+from report.outputs.junit import junit
+from report.outputs.markdown import COMMENT_BYTES, markdown
+from report.outputs.otava import otava
+from report.outputs.pair_plot import save_pair_plot
+from report.outputs.terminal import print_report
+from report.outputs.verdict_json import SCHEMA_FILE, verdict_json
+from report.verdict import Report, Verdict
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+# Bencher's documented schema: benchmark -> measure -> value and bounds.
+BMF = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "propertyNames": {"maxLength": 64},
+        "additionalProperties": {
+            "type": "object",
+            "properties": {
+                name: {"type": "number"} for name in ("value", "lower_value", "upper_value")
+            },
+            "required": ["value"],
+            "additionalProperties": False,
+        },
+    },
+    "propertyNames": {"maxLength": 1024},
+}
+# github-action-benchmark's documented entries for custom tools.
+CUSTOM = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "unit": {"type": "string", "minLength": 1},
+            "value": {"type": "number"},
+            "range": {"type": "string"},
+            "extra": {"type": "string"},
+        },
+        "required": ["name", "unit", "value"],
+        "additionalProperties": False,
+    },
+}
+EMPTY = "nothing to compare"
+
+
+def test_the_json_keeps_its_published_schema(every: Report) -> None:
+    schema = json.loads(SCHEMA_FILE.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    content = json.loads(verdict_json(every))
+    jsonschema.validate(content, schema)
+    assert content["counts"]["REGRESSED"] == 4
+    content["comparisons"][0]["verdict"] = "SLOWER"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema)
+
+
+def test_junit_keeps_its_schema(every: Report) -> None:
+    schema = xmlschema.XMLSchema(HERE / "junit.xsd")
+    text = junit(every)
+    schema.validate(text)
+    suite = schema.to_dict(text)["testsuite"][0]  # type: ignore[index,call-overload]
+    cases = {case["@classname"]: case for case in suite["testcase"]}
+    assert "failure" in cases["cell-regressed"]
+    assert "failure" in cases["cell-oom_new"]
+    assert "skipped" in cases["cell-inconclusive"]
+    assert "skipped" in cases["soft"]
+    assert not {"failure", "skipped"} & set(cases["cell-unchanged"])
+    failures = sum("failure" in case for case in suite["testcase"])
+    assert failures == suite["@failures"] == len(every.gating)
+
+
+def test_bencher_and_github_action_benchmark_keep_their_shapes(every: Report) -> None:
+    content = json.loads(bencher(every))
+    jsonschema.validate(content, BMF)
+    assert content["cell-unchanged"]["epoch_time"] == {
+        "value": 2.4,
+        "lower_value": pytest.approx(2.3),
+        "upper_value": pytest.approx(2.5),
+    }
+    entries = json.loads(github_action_benchmark(every))
+    jsonschema.validate(entries, CUSTOM)
+    assert not [entry for entry in entries if "ndcg" in entry["name"]]
+
+
+def test_otava_has_a_row_a_side(every: Report) -> None:
+    rows = list(csv.DictReader(otava(every).splitlines()))
+    assert [row["commit"] for row in rows] == ["abc1234", "abc1234"]
+    assert [row["cell-regressed.epoch_time"] for row in rows] == ["2.0", "2.4"]
+    assert rows[0]["time"] == "2026-05-03T10:00:00+00:00"
+
+
+def test_markdown_says_the_verdict_first_and_folds_the_rest(every: Report) -> None:
+    text = markdown(every)
+    assert text.startswith("### REGRESSION: 4 REGRESSED, 1 OOM&#95;NEW, 1 FAILED")
+    regressions, undecided = text.index("**Regressions: 6**"), text.index("**Undecided")
+    assert regressions < undecided < text.index("<details><summary>Improvements: 2")
+    assert text.index("<details><summary>Everything else: 5") > undecided
+    assert "python regression&#95;report.py a b" in text
+    assert "±2%" in text
+
+
+@pytest.mark.parametrize("write", [markdown, junit])
+def test_html_is_escaped(every: Report, write: Callable[[Report], str]) -> None:
+    text = write(every)
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "\x1b" not in text
+    assert "\x00" not in text
+
+
+def test_markdown_of_hostile_names_calls_nobody_and_breaks_no_table(every: Report) -> None:
+    text = markdown(every)
+    assert "@someone" not in text.replace("<code>", "\0").split("\0")[0]
+    assert "![" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {9}
+
+
+def test_thousands_of_cells_fit_in_time_and_size(thousands: Report) -> None:
+    begin = time.perf_counter()
+    text = markdown(thousands)
+    assert time.perf_counter() - begin < 5
+    assert 900_000 < len(text.encode()) < 2**20
+    assert text.count("| REGRESSED |") == 250
+    assert "more are in the JSON" in text
+    assert len(markdown(thousands, COMMENT_BYTES)) < 65_536
+    assert len(markdown(thousands, COMMENT_BYTES).encode()) <= COMMENT_BYTES
+
+
+def test_an_empty_report_is_a_report() -> None:
+    from report.verdict import Side
+
+    empty = Report(Side("a"), Side("b"), "", "", "", ())
+    assert markdown(empty).startswith(f"### PASS: {EMPTY}")
+    xmlschema.XMLSchema(HERE / "junit.xsd").validate(junit(empty))
+    jsonschema.validate(json.loads(verdict_json(empty)), json.loads(SCHEMA_FILE.read_text()))
+    assert json.loads(bencher(empty)) == {}
+
+
+def test_the_terminal_shows_names_as_text(every: Report) -> None:
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))
+    print_report(every, console)
+    said = console.export_text()
+    assert said.startswith("REGRESSION")
+    assert "[31m" in said.replace(" ", "")
+    assert "to decide: python x --ab main" in said
+    assert "REGRESSED (soft)" in said
+
+
+def test_explain_names_every_pair(every: Report) -> None:
+    lines = explain(every, "cell-regressed")
+    assert any("2.00 s -> 2.50 s" in line and "contended" in line for line in lines)
+    assert explain(every, "nothing") == []
+
+
+def test_the_figure_shows_what_moved(every: Report, tmp_path: Path) -> None:
+    assert save_pair_plot(every, tmp_path / "a.svg") >= 10
+    save_pair_plot(every, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    empty = Report(every.base, every.head, "", "", "", ())
+    assert save_pair_plot(empty, tmp_path / "c.svg") == 0
+    assert list(Verdict)
+
+
+@pytest.mark.slow
+def test_the_command_with_five_thousand_cells_is_small_and_quick(tmp_path: Path) -> None:
+    content = json.loads((ROOT / "results" / "reference" / "quick-ml_100k.json").read_text())
+    ours, template = content["seqrec_bench"], content["seqrec_bench"]["records"]
+    records = [
+        template[n % len(template)] | {"cell_id": f"{template[n % len(template)]['cell_id']}-x{n}"}
+        for n in range(5000)
+    ]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"seqrec_bench": ours | {"records": records}}))
+    code = (
+        "import gc, sys, resource; gc.disable(); from report.command import main; "
+        f"code = main([{str(path)!r}, {str(path)!r}, '--markdown', {str(tmp_path / 'o.md')!r}]); "
+        "used = resource.getrusage(resource.RUSAGE_SELF); "
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    # Seconds of the processor: what else the machine does is not this command's.
+    seconds, mebibytes = map(float, done.stderr.split())
+    assert (tmp_path / "o.md").stat().st_size < 2**20
+    print(f"{path.stat().st_size / 1e6:.0f} MB, {seconds:.1f} s, {mebibytes:.0f} MiB")
+    assert seconds < 12
+    assert mebibytes < 300

@@ -1,0 +1,165 @@
+"""`python regression_report.py` as a user runs it: exit codes, one line for bad input, no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from report.command import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def good(made: Any) -> dict[str, Any]:
+    return made.train("sasrec", 50).to_dict()
+
+
+def changed(record: dict[str, Any], **metric: Any) -> dict[str, Any]:
+    """The record with its epoch time changed."""
+    metrics = record["metrics"] | {"epoch_time": record["metrics"]["epoch_time"] | metric}
+    return record | {"metrics": metrics}
+
+
+def hostile(made: Any) -> dict[str, str]:
+    """Files that must be refused, by what is wrong with them."""
+    record = good(made)
+    whole = made.content([])
+
+    def ours(*records: Any, **changes: Any) -> str:
+        return json.dumps({"seqrec_bench": whole | {"records": list(records)} | changes})
+
+    def theirs(**stats: Any) -> str:
+        standard = {"median": 0.1, "rounds": 2, "data": [0.1, 0.1]}
+        return json.dumps({"benchmarks": [{"name": "t", "stats": standard | stats}]})
+
+    text = ours(record)
+    nan = text.replace('"wall_s": 0.0', '"wall_s": NaN')
+    assert nan != text
+    return {
+        "not JSON": "epoch_time,1.5\n",
+        "empty": "",
+        "cut short": text[: len(text) // 2],
+        "NaN": nan,
+        "NaN in a metric": ours(changed(record, value=float("nan"))),
+        "1e400": re.sub(r'"value": [0-9.]+', '"value": 1e400', text, count=1),
+        "an integer without end": ours(changed(record, value=10**400)),
+        "mixed versions": ours(record, record | {"schema": "seqrec-bench/cell/2"}),
+        "later run schema": ours(record, schema="seqrec-bench/run/9"),
+        "a cell twice": ours(record, record),
+        "HTML in a name": ours(record | {"cell_id": "<img src=x onerror=alert(1)>"}),
+        "a path in a cell id": ours(record | {"cell_id": "../../etc/passwd"}),
+        "an absolute path": ours(record | {"cell_id": "/etc/passwd"}),
+        "HTML in a metric": ours(
+            record | {"metrics": {"<script>": record["metrics"]["params"]}},
+        ),
+        "a billion requests announced": ours(changed(record, n=1_000_000_000)),
+        "a count that is a text": ours(changed(record, n="many")),
+        "a billion rounds announced": theirs(rounds=1_000_000_000),
+        "a billion rounds and no data": theirs(rounds=1_000_000_000, data=[]),
+        "more rounds announced than there": theirs(rounds=3),
+        "rounds are texts": theirs(data=["a", "b"]),
+        "a negative time": theirs(median=-1),
+        "no median": theirs(median=None),
+        "no benchmarks": json.dumps({"benchmarks": []}),
+        "a benchmark is a number": json.dumps({"benchmarks": [3]}),
+        "deeply nested": "[" * 100_000,
+        "a number": "3",
+    }
+
+
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_hostile_files_give_one_line_and_exit_code_two(
+    made: Any, tmp_path: Path, capsys: Any, side: str
+) -> None:
+    fine = made.write_json(tmp_path / "fine.json", [made.train("sasrec", 50)])
+    for name, text in hostile(made).items():
+        bad = tmp_path / "bad.json"
+        bad.write_text(text)
+        argv = [str(bad), str(fine)] if side == "base" else [str(fine), str(bad)]
+        out = tmp_path / "out.md"
+        assert main([*argv, "--markdown", str(out)]) == 2, name
+        error = capsys.readouterr().err
+        assert error.startswith("error: "), name
+        assert error.count("\n") == 1, name
+        assert len(error) < 600, name
+        assert not out.exists(), name
+
+
+def test_a_missing_file_a_device_and_a_wrong_option(tmp_path: Path, capsys: Any) -> None:
+    assert main([str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit) as stopped:
+        main(["a", "b", "--figure", "x.bmp"])
+    assert stopped.value.code == 2
+
+
+def run(*argv: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "regression_report.py"), *map(str, argv)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | environment
+    )
+
+
+def test_the_script_works_without_torch_and_writes_everything(made: Any, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    base = made.write_json(tmp_path / "base.json", made.suite())
+    records = made.suite()
+    records[0].metrics["memory_peak"] = made.fact(2**40, "B", "memory_physical")
+    head = made.write_json(tmp_path / "head.json", records)
+    outputs = {
+        f"--{name}": tmp_path / f"out.{name}"
+        for name in ("markdown", "comment", "junit", "json", "bmf", "otava")
+    }
+    argv = [text for pair in outputs.items() for text in pair]
+    figure = tmp_path / "out.svg"
+    done = run(base, head, *argv, "--figure", figure, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    for path in (*outputs.values(), figure):
+        assert path.stat().st_size > 0
+    assert done.stdout.startswith("REGRESSION: 1 REGRESSED")
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_strict_is_exit_code_three_and_explain_shows_pairs(
+    made: Any, tmp_path: Path, capsys: Any
+) -> None:
+    base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
+    slow = made.train("sasrec", 50)
+    slow.metrics["epoch_time"] = made.time(1.2)
+    head = made.write_json(tmp_path / "head.json", [slow])
+    assert main([str(base), str(head)]) == 0
+    assert main([str(base), str(head), "--strict"]) == 3
+    capsys.readouterr()
+    assert main([str(base), str(head), "--explain", slow.cell_id]) == 0
+    said = capsys.readouterr().out
+    assert "epoch_time (time, hard): INCONCLUSIVE" in said
+    assert "ln ratio" in said
+    assert "--ab" in said
+    assert main([str(base), str(head), "--explain", "nothing"]) == 2
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    made: Any, tmp_path: Path, capsys: Any
+) -> None:
+    base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
+    (tmp_path / "file").write_text("")
+    assert main([str(base), str(base), "--json", str(tmp_path / "file" / "x.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_noise_file_sets_the_margin(made: Any, tmp_path: Path, capsys: Any) -> None:
+    base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
+    noise = tmp_path / "noise.json"
+    floor = {"cells": "*", "metric": "epoch_time", "half_width": 0.031}
+    noise.write_text(json.dumps({"schema": "seqrec-bench/noise/1", "floors": [floor]}))
+    assert main([str(base), str(base), "--noise", str(noise)]) == 0
+    assert "±3.1%" in capsys.readouterr().out
+    noise.write_text(json.dumps({"schema": "seqrec-bench/noise/1", "floors": [{"cells": 3}]}))
+    assert main([str(base), str(base), "--noise", str(noise)]) == 2

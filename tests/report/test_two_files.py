@@ -1,0 +1,160 @@
+"""Two files in, verdicts out: matched by cell and metric, across machines, data and statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from measure.record import Metric, Record
+from report.margins import Margins
+from report.two_files import compare_files
+from report.verdict import Comparison, Report
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference" / "quick-ml_100k.json"
+
+
+@pytest.fixture
+def compared(made: Any, tmp_path: Path) -> Callable[..., dict[tuple[str, str], Comparison]]:
+    """Compares two lists of records through real files; verdicts by (workload, metric)."""
+
+    def compare(base: list[Record], head: list[Record], **changes: Any) -> dict[Any, Comparison]:
+        paths = made.write_json(tmp_path / "base.json", base), tmp_path / "head.json"
+        made.write_json(paths[1], head, **changes)
+        report = compare_files(*paths, Margins())
+        return {(c.cell_id, c.metric): c for c in report.comparisons}
+
+    return compare
+
+
+def epochs(made: Any, factor: float, spread: float = 0.01, **changes: Any) -> Record:
+    rng = np.random.default_rng(int(factor * 100))
+    seconds = (2.0 * factor * (1 + spread * rng.normal(size=6))).tolist()
+    middle = float(np.median(seconds))
+    metrics = {
+        "epoch_time": Metric(middle, "s", "lower", "time", "median", n=6),
+        "params": made.fact(1000),
+        "memory_peak": Metric(100 * 2**20, "B", "lower", "memory_physical", "VmHWM"),
+    }
+    given = {"metrics": metrics, "samples": {"epoch_time": seconds}} | changes
+    return made.record("sasrec", "train_epoch", 50, **given)
+
+
+CELL = "sasrec-train_epoch-L50-s0"
+
+
+def test_thirty_percent_more_is_red_and_nearer_is_undecided(made: Any, compared: Any) -> None:
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.3)])
+    assert found[CELL, "epoch_time"].verdict == "REGRESSED"
+    assert found[CELL, "epoch_time"].stage == "one process a side"
+    assert found[CELL, "params"].verdict == "UNCHANGED"
+    near = compared([epochs(made, 1.0)], [epochs(made, 1.08)])[CELL, "epoch_time"]
+    assert near.verdict == "INCONCLUSIVE"
+    assert "--ab" in near.decide
+
+
+def test_other_machines_compare_what_is_counted_only(made: Any, compared: Any) -> None:
+    other = made.MACHINE | {"fingerprint": "ffff", "cpu_model": "Xeon"}
+    found = compared([epochs(made, 1.0)], [epochs(made, 2.0, machine=other)], machine=other)
+    assert found[CELL, "epoch_time"].verdict == "NOT_COMPARABLE"
+    assert "EPYC 9V74 and Xeon" in found[CELL, "epoch_time"].reason
+    assert found[CELL, "memory_peak"].verdict == "NOT_COMPARABLE"
+    assert found[CELL, "params"].verdict == "UNCHANGED"
+
+
+def test_real_files_of_two_machines(tmp_path: Path) -> None:
+    content = json.loads(REFERENCE.read_text())
+    for record in content["seqrec_bench"]["records"]:
+        record["machine"]["fingerprint"] = "0123456789ab"
+        record["machine"]["cpu_model"] = "another"
+        if "params" in record["metrics"] and record["config"]["model"] == "sasrec":
+            record["metrics"]["params"]["value"] += 64
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    report = compare_files(REFERENCE, tmp_path / "other.json", Margins())
+    machine = [c for c in report.comparisons if c.kind in ("time", "tail", "memory_physical")]
+    assert {c.verdict for c in machine} == {"NOT_COMPARABLE"}
+    red = report.of(["REGRESSED"])
+    assert {c.metric for c in red} == {"params"}
+    assert all(c.cell_id.startswith("sasrec") for c in red)
+    accuracy = [c for c in report.comparisons if c.kind == "accuracy"]
+    assert len(accuracy) > 0
+    assert {c.verdict for c in accuracy} == {"UNCHANGED"}
+
+
+def test_other_data_and_settings_are_not_compared(made: Any, compared: Any) -> None:
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.0, data=made.DATA_OTHER)])
+    assert {c.verdict for c in found.values()} == {"NOT_COMPARABLE"}
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.0, min_count=3)])
+    assert "min_count" in found[CELL, "params"].reason
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.0, rounds=9)])
+    assert found[CELL, "params"].verdict == "UNCHANGED"
+
+
+def test_cells_come_go_and_fail(made: Any, compared: Any) -> None:
+    base = [made.train("sasrec", 50), made.train("gru4rec", 50), made.train("bert4rec", 50)]
+    oom = made.train("bert4rec", 50, status="oom", reason="killed <at> 8 GiB", metrics={})
+    found = compared(base, [base[0], oom, made.train("mamba4rec", 50)])
+    verdicts = {key: c.verdict for key, c in found.items()}
+    assert verdicts["gru4rec-train_epoch-L50-s0", "cell"] == "REMOVED"
+    assert verdicts["mamba4rec-train_epoch-L50-s0", "cell"] == "NEW"
+    assert verdicts["bert4rec-train_epoch-L50-s0", "status"] == "OOM_NEW"
+    assert verdicts["sasrec-train_epoch-L50-s0", "params"] == "UNCHANGED"
+
+
+def test_seeds_of_one_cell_are_one_accuracy(made: Any, compared: Any) -> None:
+    def seeds(loss: float) -> list[Record]:
+        records = []
+        for seed in range(3):
+            value = 0.06 + 0.001 * seed - loss * (1 + 0.01 * seed)
+            metric = Metric(value, "1", "higher", "accuracy", "full ranking", n=943)
+            records.append(made.fit("sasrec", 50, seed, metrics={"ndcg@10": metric}, samples={}))
+        return records
+
+    assert compared(seeds(0), seeds(0.03))["sasrec-fit-L50", "ndcg@10"].verdict == "REGRESSED"
+    assert compared(seeds(0), seeds(0.0001))["sasrec-fit-L50", "ndcg@10"].verdict == "UNCHANGED"
+
+
+def test_a_run_folder_is_a_side(made: Any, tmp_path: Path) -> None:
+    records = made.suite()
+    base = made.write_folder(tmp_path / "base", records)
+    head = made.write_json(tmp_path / "head.json", records)
+    report = compare_files(base, head, Margins())
+    assert report.exit_code == 0
+    assert set(report.counts()) <= {"UNCHANGED", "NOT_COMPARABLE"}
+
+
+def plain(path: Path, factor: float, rounds: int = 20, **changes: Any) -> Path:
+    """pytest-benchmark's JSON of another project."""
+    rng = np.random.default_rng(int(100 * factor))
+    data = (1e-2 * factor * (1 + 0.01 * rng.normal(size=rounds))).tolist()
+    stats = {"median": float(np.median(data)), "rounds": rounds, "data": data} | changes
+    entry = {"name": "test_x", "fullname": "tests/test_x.py::test_x[<b>a</b>]", "stats": stats}
+    machine = {"system": "Linux", "machine": "x86_64", "cpu": {"brand_raw": "EPYC", "count": 2}}
+    content = {"machine_info": machine, "commit_info": {"id": "a" * 40}, "benchmarks": [entry]}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def of_plain(tmp_path: Path, factor: float, **changes: Any) -> Report:
+    base = plain(tmp_path / "base.json", 1.0)
+    return compare_files(base, plain(tmp_path / "head.json", factor, **changes), Margins())
+
+
+def test_any_pytest_benchmark_file_is_a_side(tmp_path: Path) -> None:
+    slower = of_plain(tmp_path, 1.3)
+    assert slower.exit_code == 1
+    assert slower.comparisons[0].change == pytest.approx(0.3, abs=0.01)
+    assert of_plain(tmp_path, 1.04).comparisons[0].verdict in ("UNCHANGED", "INCONCLUSIVE")
+    assert of_plain(tmp_path, 0.7).comparisons[0].verdict == "IMPROVED"
+    assert of_plain(tmp_path, 1.3, data=[]).comparisons[0].verdict == "INCONCLUSIVE"
+
+
+def test_a_disturbed_process_decides_nothing(made: Any, compared: Any) -> None:
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.3, flags=["contended"])])
+    assert found[CELL, "epoch_time"].verdict == "NOT_MEASURABLE"
+    assert found[CELL, "params"].verdict == "UNCHANGED"
