@@ -159,6 +159,7 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     )
     if load:
         load.report(findings)
+        findings.samples["service_block_p50"] = _block_medians(findings.raw["service"])
         return
     findings.metrics |= percentile_metrics(latencies) | {
         "users_per_second": Metric(

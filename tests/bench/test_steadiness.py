@@ -31,6 +31,12 @@ def test_spread_is_deviation_over_mean_and_asks_for_enough_samples() -> None:
     assert spread(Findings(status="error", reason="x")) is None
 
 
+def test_under_load_services_are_asked_and_not_the_queue() -> None:
+    served = found(WIDE, "latency_block_p50")
+    served.samples["service_block_p50"] = [1.0, 1.01, 0.99]
+    assert spread(served) == pytest.approx(0.01, rel=0.01)
+
+
 def test_the_steadiest_attempt_counts_and_all_spreads_are_kept() -> None:
     best = steadiest([found(WIDE), found(STEADY)])
     assert best.samples["epoch_time"] == STEADY
