@@ -4,6 +4,7 @@ untimed.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 import models
-from data.batches import train_batches
+from data.batches import Batch, train_batches
 from models.base import SequentialRecommender
 from models.states import state_from_bytes, state_to_bytes
 from workloads.setting import DTYPES, Setting
@@ -78,8 +79,31 @@ def check_training(model: SequentialRecommender, setting: Setting) -> None:
 
 
 @torch.no_grad()
+def check_padding(model: SequentialRecommender, setting: Setting) -> None:
+    """The loss of a batch of ragged rows against its rows alone, each without any padding."""
+    batches = train_batches(
+        setting.interactions,
+        objective=setting.objective,
+        seq_len=min(setting.seq_len, _EVENTS),
+        batch_size=_ROWS,
+        seed=setting.seed,
+    )
+    batch = next(iter(batches)).to(setting.device)
+    counts = (batch.targets > 0).reshape(len(batch.lengths), -1).sum(1)  # (B,)
+    with _evaluating(model):
+        together = model.loss(batch)
+        alone = together.new_zeros(())
+        for row in range(len(counts)):
+            if counts[row]:
+                alone += counts[row] * model.loss(_row(batch, row))
+    _compare(together, alone / counts.sum(), "loss with padding", TOLERANCES[torch.float32])
+
+
+@torch.no_grad()
 def check_ranks(model: SequentialRecommender, rank: Rank) -> None:
-    """The model's own ranks against those of its scores; near ones may change places."""
+    """The model's own ranks against those of its scores, where near ones may change places; and
+    where all scores are equal, exactly.
+    """
     item_seq, lengths = _sample(model)
     targets = item_seq[:, 0]
     with _evaluating(model):
@@ -87,6 +111,15 @@ def check_ranks(model: SequentialRecommender, rank: Rank) -> None:
         want = rank(model.score(item_seq, lengths).float(), targets)
     if not float((got - want).abs().max()) <= 1 + model.num_items * TOLERANCES[torch.float32]:
         raise Incorrect(f"ranks {got.tolist()} differ from those of the scores, {want.tolist()}")
+    level = copy.deepcopy(model)
+    level.output_weight()[:] = level.output_weight()[1]
+    if (bias := level.output_bias()) is not None:
+        bias[:] = 0.0
+    with _evaluating(level):
+        got = level.rank(item_seq, lengths, targets)
+    want = rank(level.item_embedding.weight.new_zeros(len(targets), level.num_items + 1), targets)
+    if not torch.equal(got.double(), want.double()):
+        raise Incorrect(f"of equal scores the ranks are {got.tolist()}, not {want.tolist()}")
 
 
 @torch.no_grad()
@@ -128,6 +161,13 @@ def check_state_bytes(counted: int, analytic: int) -> None:
     """The bytes of one user's state, counted on its tensors, against the model's own formula."""
     if counted != analytic:
         raise Incorrect(f"a user's state takes {counted} bytes, state_bytes() says {analytic}")
+
+
+def _row(batch: Batch, row: int) -> Batch:
+    length = int(batch.lengths[row])
+    one = slice(row, row + 1)
+    targets = batch.targets[one] if batch.targets.dim() == 1 else batch.targets[one, :length]
+    return Batch(batch.item_seq[one, :length], batch.lengths[one], targets, batch.users[one])
 
 
 def _plain(model: SequentialRecommender) -> SequentialRecommender:

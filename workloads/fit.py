@@ -18,7 +18,14 @@ from torch import Tensor
 from data.batches import train_batches
 from models import weights
 from models.base import SequentialRecommender
-from workloads.checks import Incorrect, Rank, check_kernels, check_ranks, check_training
+from workloads.checks import (
+    Incorrect,
+    Rank,
+    check_kernels,
+    check_padding,
+    check_ranks,
+    check_training,
+)
 from workloads.rank_all import RankAll
 from workloads.setting import Setting
 from workloads.trainer import Trainer
@@ -71,6 +78,7 @@ class Fit:
         self.model: SequentialRecommender = self.setting.make_model()
         check_kernels(self.model)
         check_training(self.model, self.setting)
+        check_padding(self.model, self.setting)
         check_ranks(self.model, self.valid.rank)
         self.trainer = Trainer(self.model, self.setting)
 

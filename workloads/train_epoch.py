@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from data.batches import Batches, train_batches
-from workloads.checks import check_kernels, check_training
+from workloads.checks import check_kernels, check_padding, check_training
 from workloads.setting import Setting
 from workloads.trainer import Trainer
 
@@ -35,6 +35,7 @@ class TrainEpoch:
         self.start = {name: value.clone() for name, value in self.model.state_dict().items()}
         check_kernels(self.model)
         check_training(self.model, self.setting)
+        check_padding(self.model, self.setting)
         self.reset()
 
     def reset(self) -> None:

@@ -41,6 +41,11 @@ def test_a_percentile_needs_its_fewest_samples(label, fewest):
     assert enough.hi == max(_latencies(fewest))
 
 
+def test_the_rarest_is_there_with_enough_samples_and_else_not_missed():
+    assert "latency_p999" not in percentile_metrics(_latencies(2994))
+    assert percentile_metrics(_latencies(2995))["latency_p999"].value is not None
+
+
 @pytest.mark.parametrize("label", PERCENTILES)
 def test_the_fewest_samples_are_exactly_where_an_upper_bound_begins_to_exist(label):
     q, fewest, _ = PERCENTILES[label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,15 @@ import torch
 from torch import Tensor
 
 import models.mamba4rec
+from measure.ranking import ranks
 from models.base import NotSupported
-from workloads.checks import Incorrect, check_kernels, check_step
+from workloads.checks import (
+    Incorrect,
+    check_kernels,
+    check_padding,
+    check_ranks,
+    check_step,
+)
 from workloads.setting import Setting, check_device
 
 
@@ -71,3 +79,43 @@ def test_half_precision_on_a_cpu_is_not_supported() -> None:
     with pytest.raises(NotSupported, match="use bfloat16 or float32"):
         check_device("cpu", "float16")
     check_device("cpu", "bfloat16")
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_padding_and_ties_are_as_they_should_be(setting: Callable[..., Setting], name: str) -> None:
+    for objective in models.get(name).objectives:
+        given = dataclasses.replace(setting(name), objective=objective)
+        model = given.make_model()
+        check_padding(model, given)
+        check_ranks(model, ranks)
+
+
+def test_padding_that_is_trained_on_is_incorrect(setting: Callable[..., Setting]) -> None:
+    given = setting("gru4rec")
+    model = given.make_model()
+    true_loss = model.loss
+
+    def loss_with_padding(batch: Any) -> Tensor:
+        padding = (batch.targets == 0).float().mean()
+        return true_loss(batch) + padding
+
+    model.loss = loss_with_padding  # type: ignore[method-assign]
+    with pytest.raises(Incorrect, match="loss with padding: differs"):
+        check_padding(model, given)
+
+
+def test_ties_that_count_in_favour_are_incorrect(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_class = models.get("gru4rec")
+    true_rank = model_class.rank
+
+    def lucky(self: Any, item_seq: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        found = true_rank(self, item_seq, lengths, targets)
+        weight = self.output_weight()
+        level = bool((weight[1:] == weight[1]).all())
+        return torch.ones_like(found) if level else found
+
+    monkeypatch.setattr(model_class, "rank", lucky)
+    with pytest.raises(Incorrect, match="of equal scores the ranks are"):
+        check_ranks(setting("gru4rec").make_model(), ranks)
