@@ -102,4 +102,5 @@ def _slug(dataset: str) -> str:
     if re.fullmatch(r"\w+", dataset):
         return dataset
     stem = re.sub(r"\W+", "_", dataset.rsplit("/", 1)[-1].split(".")[0])[:40]
-    return f"{stem}_{hashlib.sha256(dataset.encode()).hexdigest()[:4]}"
+    name = dataset.encode("utf-8", "surrogateescape")  # as file systems have it
+    return f"{stem}_{hashlib.sha256(name).hexdigest()[:4]}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bench import early_stop  # first: the others take seconds
 from bench.cell import Cell
 from bench.files import write_whole
 from bench.journal import JournalError
@@ -44,9 +45,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     except (OptionError, DataError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped before anything was measured", file=sys.stderr)
-        return 2
+    finally:
+        early_stop.over()
     config.stash[SESSION] = session
     print(session.dataset_line, file=sys.stderr if config.getoption("collectonly") else sys.stdout)
     return None

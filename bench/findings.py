@@ -13,6 +13,16 @@ from measure.clock import now
 from measure.record import Metric, Status
 from measure.telemetry import telemetry
 
+# Which samples of a record become the rounds of its benchmark.
+SAMPLES = {
+    "train_epoch": "epoch_time",
+    "recommend": "latency_block_p50",
+    "serve_step": "latency_block_p50",
+    "rank_all": "rank_time",
+    "fit": "epoch_time",
+    "load": "load_time",
+}
+
 
 @dataclass
 class Findings:

@@ -20,8 +20,10 @@ from typing import Any
 
 from bench.cell import Cell
 from bench.files import write_whole
+from bench.findings import SAMPLES
 from bench.hold import HeldError, Hold
 from bench.raw import write_raw
+from data.log import in_one_line
 from measure.record import Record, RecordError, dumps, loads
 
 SCHEMA = "seqrec-bench/run/1"
@@ -30,6 +32,9 @@ _CODE_FOLDERS = ("bench", "data", "measure", "models", "workloads")
 
 class JournalError(RuntimeError):
     """The results folder can't be used; one line for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_one_line(message))
 
 
 @dataclass
@@ -110,7 +115,12 @@ class Journal:
         except (OSError, RecordError) as error:
             self.damaged[f"cells/{path.name}"] = one_line(error)
             return None
-        return record if record.key == cell.key else None
+        if record.key != cell.key:
+            return None
+        if record.config != cell.to_dict() or not _has_samples(record):
+            self.damaged[f"cells/{path.name}"] = "its parts do not fit each other"
+            return None
+        return record
 
     def write(self, cell: Cell, record: Record, raw: dict[str, list[float]]) -> None:
         """Keep a finished cell: long samples first, then the record that makes it count."""
@@ -218,6 +228,11 @@ def cannot_write(folder: Path, error: OSError) -> JournalError:
 def one_line(error: BaseException) -> str:
     """The first line of what an exception says, or its name."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _has_samples(record: Record) -> bool:
+    """Whether a cell that ended well has the times that are played back of it."""
+    return record.status != "ok" or bool(record.samples.get(SAMPLES[record.config["workload"]]))
 
 
 def _newest(results: Path, wanted: Manifest) -> Journal | None:

@@ -15,6 +15,7 @@ import workloads
 from bench.matrix import SCENARIOS, Choices
 from bench.suites import SUITES
 from data.batches import OBJECTIVES, Objective
+from data.log import in_one_line
 from measure.processor import one_per_core, physical_cores
 from models.ops.backend import BACKENDS
 from workloads.setting import COMPILE_MODES, DTYPES
@@ -55,6 +56,9 @@ _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**
 
 class OptionError(ValueError):
     """A value that is not allowed; the message names it and what is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_one_line(message))
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.findings import SAMPLES
 from bench.session import headline
 from measure.record import Record
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
-
-# Which samples of a record become the rounds of its benchmark.
-SAMPLES = {
-    "train_epoch": "epoch_time",
-    "recommend": "latency_block_p50",
-    "serve_step": "latency_block_p50",
-    "rank_all": "rank_time",
-    "fit": "epoch_time",
-    "load": "load_time",
-}
 
 
 class WorkerClock:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LONGEST = 500
 _USER_NAMES = (
     "user",
     "user_id",
@@ -30,6 +31,17 @@ _TIME_NAMES = ("timestamp", "time", "ts", "unixReviewTime")
 
 class DataError(ValueError):
     """Data that cannot be used; one line that names the value and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_one_line(message))
+
+
+def in_one_line(text: str) -> str:
+    """A message that may hold what stands in a file: no line breaks, control characters or bytes of
+    broken text, and not longer than a few lines of a terminal.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 @dataclass(frozen=True)

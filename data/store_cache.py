@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
+import tokenize
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.interactions import Interactions
+from data.log import in_one_line
 
 VARIABLE = "SEQREC_STORE_CACHE"
 _OFF = ("0", "off", "no", "false")
@@ -37,6 +39,11 @@ _CHECKED_BYTES = 64 << 20  # a larger store is mapped without reading it through
 _KEPT = 24  # stores; writing one more removes the oldest
 _ABANDONED_SECONDS = 3600.0
 _CODE = Path(__file__).parent
+# What numpy and json raise for files that are not what they were.
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(SyntaxError, tokenize.TokenError, RecursionError, MemoryError),
+)
 _NOT_THE_STORES = ("batches.py", "download.py", "synthetic.py")
 
 
@@ -83,8 +90,8 @@ def _open(folder: Path, name: str, source: str) -> Interactions | None:
         content = json.loads((folder / "store.json").read_bytes())
         arrays = {array: _map(folder, array, content["crc32"][array]) for array in _ARRAYS}
         rules = str(content["rules"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except _DAMAGED as error:
+        reason = in_one_line(str(error) or type(error).__name__)
         print(f"store cache: {folder.name} is damaged ({reason}); made anew", file=sys.stderr)
         _remove(folder)
         return None

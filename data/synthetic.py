@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from data.dataset import Request
 from data.interactions import Interactions
 from data.log import DataError
+from data.room import require_room
 
 _FORM = "synthetic[_u<users>][_i<items>][_n<mean events> or _x<exact events>][_s<seed>]"
 _FIELDS = {"u": "num_users", "i": "num_items", "n": "mean_length", "x": "exact_length", "s": "seed"}
@@ -48,7 +49,16 @@ class Synthetic:
 
     def load(self, name: str, request: Request) -> Interactions:
         """Generate the log that `name` asks for; the k-core of the request is not applied to it."""
-        return _parse(name)._generate(name)
+        sizes = _parse(name)
+        require_room(sizes._bytes(), f"data set {name!r}")
+        return sizes._generate(name)
+
+    def _bytes(self) -> int:
+        """About what the generator takes: the items, a chunk's arrays, users and items beside."""
+        events = self.num_users * (self.exact_length or self.mean_length)
+        one = self.exact_length or 20 * self.mean_length  # a chunk holds one user at least
+        chunk = min(events, max(_CHUNK_EVENTS, one))
+        return 4 * events + 60 * chunk + 40 * self.num_users + 40 * self.num_items
 
     def _generate(self, name: str) -> Interactions:
         rng = _generator(self.seed, 0)

@@ -9,6 +9,7 @@ import io
 import os
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
@@ -44,16 +45,50 @@ def save(model: SequentialRecommender, path: Path) -> None:
 
 
 def load(path: Path, *, backend: str = "auto") -> SequentialRecommender:
-    """The saved model in evaluation mode on the CPU; ValueError where the file is another's."""
+    """The saved model in evaluation mode on the CPU; ValueError where the file is another's.
+
+    What the file says of its sizes is held against its own tensors before memory is taken for it.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ValueError(f"schema {SCHEMA} expected")
+        _check_sizes(content)
+        with torch.device("meta"):  # shapes alone
+            expected = _shapes(_build(content, "reference").state_dict())
+        if _shapes(content["state"]) != expected:
+            raise ValueError("its tensors are not those of its settings")
+        model = _build(content, backend)
+        model.load_state_dict(content["state"])
+    except _BROKEN as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path}: no weights of this suite: {reason}") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: no weights of this suite: schema {SCHEMA} expected")
+    return model.eval()
+
+
+# What torch.load and a model's constructor raise for what they were not made for.
+_BROKEN = (
+    *(OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError),
+    *(UnpicklingError, OverflowError, AssertionError, MemoryError, ArithmeticError),
+)
+
+
+def _build(content: dict[str, Any], backend: str) -> SequentialRecommender:
     model_class = models.get(content["model"])
     config = model_class.Config(**content["settings"])
-    model = model_class(content["num_items"], content["max_len"], config, backend=backend)
-    model.load_state_dict(content["state"])
-    return model.eval()
+    return model_class(content["num_items"], content["max_len"], config, backend=backend)
+
+
+def _check_sizes(content: dict[str, Any]) -> None:
+    """No layer and no dimension that the file has no numbers for."""
+    state, settings = content["state"], content["settings"]
+    most = max(tensor.numel() for tensor in state.values())
+    sizes = [content["num_items"], content["max_len"], *settings.values()]
+    if any(isinstance(size, int) and size > most for size in sizes):
+        raise ValueError("its tensors are smaller than its settings")
+    if settings.get("num_layers", 1) > len(state):
+        raise ValueError("it has fewer tensors than layers")
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}

@@ -9,14 +9,23 @@ and Amazon (user, item, rating, timestamp); RecBole `.inter`; MovieLens `.dat` (
 
 from __future__ import annotations
 
+import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from data.log import Columns, DataError, Log
+from data.room import free_bytes, require_room
 
 _TEXT = (".csv", ".tsv", ".inter", ".dat", ".data")
 _JSON = (".json", ".jsonl")
 EXTENSIONS = (".parquet", ".zip", *_TEXT, *_JSON, *(f"{end}.gz" for end in (*_TEXT, *_JSON)))
+
+# Bytes of memory a byte of text takes while it is parsed: itself, and columns and codes of it.
+_PARSING = 3
+_CHUNK_BYTES = 1 << 24
+# What zipfile raises for broken, encrypted and unknown ones.
+_BROKEN_ZIP = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def read(path: Path, columns: Columns | None = None, *, member: str | None = None) -> Log:
@@ -37,6 +46,7 @@ def read(path: Path, columns: Columns | None = None, *, member: str | None = Non
         from data.readers.parquet import read_parquet
 
         return read_parquet(path, where, columns)
+    require_room(_PARSING * path.stat().st_size, where)
     return _decode(path.read_bytes(), where, where, columns)
 
 
@@ -67,7 +77,8 @@ def _gunzip(content: bytes, where: str) -> bytes:
     import zlib
 
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            return _read_bounded(file.read, where)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where}: broken gzip file ({error})") from error
 
@@ -76,11 +87,37 @@ def _read_member(path: Path, member: str | None) -> bytes:
     # In memory: nothing is unpacked, so no name in an archive can point outside a folder.
     if member is None:
         raise DataError(f"{path.name}: name the file inside it, or unpack it and name that file")
+    import zlib
+
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.rsplit("/", 1)[-1] == member]
-            if len(names) != 1:
-                raise DataError(f"{path.name}: holds {len(names)} files named {member}, not one")
-            return archive.read(names[0])
-    except zipfile.BadZipFile as error:
+            found = [i for i in archive.infolist() if i.filename.rsplit("/", 1)[-1] == member]
+            if len(found) != 1:
+                raise DataError(f"{path.name}: holds {len(found)} files named {member}, not one")
+            require_room(_PARSING * found[0].file_size, f"{path.name}/{member}")
+            with archive.open(found[0]) as file:  # which may hold more than it announces
+                return _read_bounded(file.read, f"{path.name}/{member}")
+    except DataError:
+        raise
+    except _BROKEN_ZIP as error:
+        raise DataError(f"{path.name}: broken zip archive ({_first_line(error)})") from error
+    except zlib.error as error:
         raise DataError(f"{path.name}: broken zip archive ({error})") from error
+
+
+def _read_bounded(read_some: Callable[[int], bytes], where: str) -> bytes:
+    """All of a compressed stream, unless it grows beyond what is free: a small file may hold
+    gigabytes.
+    """
+    most = free_bytes() // _PARSING
+    chunks, size = [], 0
+    while chunk := read_some(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > most:
+            require_room(_PARSING * size, where)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

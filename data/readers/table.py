@@ -43,7 +43,10 @@ def _ids(column: pa.ChunkedArray, where: str) -> Ids:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
         coded = column.combine_chunks()
         coded = coded if pa.types.is_dictionary(kind) else coded.dictionary_encode()
-        labels = np.array(coded.dictionary.to_pylist())
+        try:
+            labels = np.array(coded.dictionary.to_pylist())
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: an id that is no UTF-8 text ({error})") from error
         if labels.dtype.kind == "U":
             return encode_strings(_numpy(coded.indices), labels, where)
     raise DataError(f"{where}: ids of type {kind}; they must be whole numbers or text")

@@ -1,0 +1,94 @@
+"""SIGKILL at random moments: of a worker, of the run, of both at once."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.torture.start import Start, files_of, meaning, require
+
+TARGETS = ("worker", "run", "both")
+_WORDS = {"worker": "a worker", "run": "the run", "both": "both at once"}
+
+
+def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: float) -> str:
+    """Kill `wanted` times; after each the finished cells are as they were, byte for byte.
+
+    Args:
+        whole: what an undisturbed run's cells say; a run that was killed ends with the same.
+        life: seconds that a worker lives, and from which moments are drawn.
+    """
+    rng = random.Random(seed)
+    counts = dict.fromkeys(TARGETS, 0)
+    rounds, compared, run, kept = 0, 0, None, {}
+    place = folder / "kills-0"
+    place.mkdir()
+    while sum(counts.values()) < wanted:
+        if run is None or not run.alive:
+            if run is not None:
+                run.end()
+            if set(meaning(place)) == set(whole) and meaning(place) == whole:
+                rounds += 1
+                place, kept = folder / f"kills-{rounds}", {}
+                place.mkdir()
+            run = Start(place, "--retry-failed")
+        target = rng.choice(TARGETS)
+        early = target == "run" and rng.random() < 0.3  # before its first worker too
+        worker = None if early else run.next_worker()
+        time.sleep(rng.uniform(0.0, life))
+        counts[target] += _kill(target, run, worker)
+        compared += _compare(kept, place)
+        if sys.stdout.isatty():
+            print(f"\r{sum(counts.values())} of {wanted} kills", end="", flush=True)
+    while True:  # to the end of the last round
+        assert run is not None
+        run.end()
+        if meaning(place) == whole:
+            break
+        run = Start(place, "--retry-failed")
+    compared += _compare(kept, place)
+    require(not list(place.rglob("*.tmp")), "a half-written file was left")
+    require(len(list(place.glob("results/*/manifest.json"))) == 1, "one run became several")
+    said = ", ".join(f"{count} of {_WORDS[name]}" for name, count in counts.items())
+    return (
+        f"{sum(counts.values())} kills ({said}); {compared} times a finished file was compared,"
+        f" none differed; {rounds + 1} runs went on to their end, each equal in cells to the"
+        " undisturbed one"
+    )
+
+
+def _kill(target: str, run: Start, worker: psutil.Process | None) -> bool:
+    """Whether it was alive to be killed."""
+    if target == "worker":
+        return worker is not None and _sigkill(worker)
+    if not run.alive:
+        return False
+    workers = run.workers()
+    run.process.kill()
+    for process in workers if target == "both" else ():
+        _sigkill(process)
+    run.process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    require(not alive, "a worker outlived its run")
+    return True
+
+
+def _sigkill(process: psutil.Process) -> bool:
+    try:
+        process.kill()
+    except psutil.Error:
+        return False
+    return True
+
+
+def _compare(kept: dict[str, bytes], place: Path) -> int:
+    now = files_of(place)
+    for name, content in kept.items():
+        require(now.get(name) == content, f"{place / name} is no longer what it was")
+    compared = len(kept)
+    kept.update(now)
+    return compared
