@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,12 @@ SAMPLES = {
     "fit": "epoch_time",
     "load": "load_time",
 }
+
+
+def played_back(config: Mapping[str, Any]) -> str:
+    """The name of the samples of a cell that ended well which become its benchmark's rounds."""
+    offline = config.get("scenario") == "offline"
+    return "pass_time" if offline else SAMPLES[config["workload"]]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.cell import Cell
 from bench.files import write_whole
-from bench.findings import SAMPLES
+from bench.findings import played_back
 from bench.hold import HeldError, Hold
 from bench.raw import write_raw
 from data.log import in_one_line
@@ -232,7 +232,7 @@ def one_line(error: BaseException) -> str:
 
 def _has_samples(record: Record) -> bool:
     """Whether a cell that ended well has the times that are played back of it."""
-    return record.status != "ok" or bool(record.samples.get(SAMPLES[record.config["workload"]]))
+    return record.status != "ok" or bool(record.samples.get(played_back(record.config)))
 
 
 def _newest(results: Path, wanted: Manifest) -> Journal | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.findings import SAMPLES
+from bench.findings import played_back
 from bench.session import headline
 from measure.record import Record
 
@@ -44,7 +44,7 @@ def replay(benchmark: BenchmarkFixture, record: Record) -> None:
     if record.status != "ok":
         pytest.skip(reason)
     workload, scenario = record.config["workload"], record.config.get("scenario", "single_stream")
-    samples = record.samples["pass_time" if scenario == "offline" else SAMPLES[workload]]
+    samples = record.samples[played_back(record.config)]
     left = iter(samples)
     way = "" if scenario == "single_stream" else f" {scenario}"
     benchmark.group = f"{workload}{way} {record.config['dataset']}"

@@ -123,7 +123,9 @@ def _cpuinfo() -> dict[str, str]:
 
 def _sysctl(name: str) -> str | None:
     try:
-        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5)
+        # By its name, since macOS has it in /usr/sbin and others elsewhere.
+        command = ["sysctl", "-n", name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5)  # nosec B607
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import data
 from bench.matrix import cells_of
-from bench.options import _HELP, OptionError, Options
+from bench.options import TEXTS, OptionError, Options
 from bench.suites import SUITES
 from data.log import Columns, DataError
 from tests.fuzz.mutate import mutate
@@ -36,6 +36,13 @@ _REAL = {
     "--results-dir": "results",
     "--cell-timeout": "1.5",
     "--memory-limit": "2GB",
+    "--scenario": "offline",
+    "--rate": "12.5",
+    "--latency-target": "20",
+    "--requests": "300",
+    "--order-seed": "7",
+    "--repeats": "2",
+    "--cpus": "0,1",
 }
 
 
@@ -55,7 +62,7 @@ class CommandLine(Target):
             r"synthetic(_[uinxs]\d{0,10}){0,4}", fullmatch=True
         )
         return st.dictionaries(
-            st.sampled_from(sorted(set(_HELP) - {"--data-dir"})), text, max_size=3
+            st.sampled_from(sorted(set(TEXTS) - {"--data-dir"})), text, max_size=3
         )
 
     def feed(self, given: dict[str, str]) -> str | None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from bench.cell import Cell
 from bench.estimate import in_words, total_seconds
+from bench.findings import played_back
 from bench.journal import Journal, Manifest, new_manifest, past_seconds
 from bench.overhead import add_up
-from bench.replay import SAMPLES
 from bench.session import headline
 from measure.record import dumps as dumps_record
 from measure.record import from_dict
@@ -34,7 +34,7 @@ class JournalFolder(Target):
         for content in records.values():
             cell = Cell.from_dict(content["config"])
             self.cells.append(cell)
-            self.contents.append(content | {"cell_id": cell.cell_id, "key": cell.key})
+            self.contents.append(content | _names_of(cell))
         journal = Journal.open(folder / "results", self._manifest(), fresh=True)
         self.run = journal.folder
         journal.close()
@@ -89,7 +89,7 @@ class JournalFolder(Target):
             assert headline(record)
             assert record.summary()
             if record.status == "ok":
-                assert record.samples[SAMPLES[record.config["workload"]]]
+                assert record.samples[played_back(record.config)]
         add_up(1.0, [record.overhead for record in taken]).to_dict()
         same = journal.folder == self.run
         if same:
@@ -99,6 +99,11 @@ class JournalFolder(Target):
             )
         lines = [f"{self.file_name}: {name}: {why}" for name, why in journal.damaged.items()]
         return "; ".join(lines) or None
+
+
+def _names_of(cell: Cell) -> dict[str, Any]:
+    """What a record says of its cell; a committed one may know fewer settings."""
+    return {"cell_id": cell.cell_id, "key": cell.key, "config": cell.to_dict()}
 
 
 def _remove(folder: Path) -> None:

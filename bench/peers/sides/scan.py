@@ -175,7 +175,8 @@ def _mamba_ssm(path: str | None) -> Scan:
     ]
     einops: Any = importlib.import_module("einops")
     space = {"torch": torch, "F": F, "rearrange": einops.rearrange, "repeat": einops.repeat}
-    exec(compile(tree, _INTERFACE, "exec"), space)
+    # One function of a checkout that the user named, to be run: it is what is compared.
+    exec(compile(tree, _INTERFACE, "exec"), space)  # nosec B102
     return _channels_first(space["selective_scan_ref"])
 
 
