@@ -1,4 +1,7 @@
-"""Did it get slower, larger or less accurate? python regression_report.py BASE HEAD
+"""Did it get slower, larger or less accurate?
+
+    python regression_report.py BASE HEAD         two result files or run folders
+    python regression_report.py --ab BASE_REF     this checkout and its merge base, measured in turn
 
 BASE and HEAD are result files (of `pytest bench/ --benchmark-json=...`, or any pytest-benchmark
 JSON) or run folders. Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3 not decided.
@@ -6,11 +9,65 @@ JSON) or run folders. Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3
 
 from __future__ import annotations
 
+import argparse
 import gc
+import shlex
 import sys
+from functools import partial
+from pathlib import Path
 
-from report.command import main
+from report.command import add_output_options, conclude, main
+from report.in_turn import noise_floors, report_in_turn
+from report.load import InputError
+from report.margins import load_margins
+from report.noise_file import noise_json, read_noise
+from report.pairing import needs
+
+
+def in_turn() -> int:
+    """Measure both sides, then judge; the exit code."""
+    # What measures brings torch, which judging does without.
+    from bench.ab import command as ab
+
+    parser = argparse.ArgumentParser(
+        prog="regression_report.py",
+        description="Measure two commits in turn and say what changed.",
+        epilog="Exit codes: 0 pass, 1 regression, 2 bad input, 3 not decided.",
+    )
+    ab.add_options(parser)
+    parser.add_argument("--strict", action="store_true", help="exit code 3 when inconclusive")
+    parser.add_argument("--noise", type=Path, metavar="FILE", help="this machine's noise floor")
+    parser.add_argument("--margins", type=Path, metavar="TOML", default=Path("pyproject.toml"))
+    add_output_options(parser.add_argument_group("outputs"))
+    given = parser.parse_args()
+    try:
+        kept = given.noise or ab.noise_file(given)
+        noise = read_noise(kept) if given.noise or (kept.exists() and not given.aa) else ()
+        margins = load_margins(given.margins, noise)
+        measured = ab.measure(given, partial(needs, margins))
+        if given.aa:
+            floors = noise_floors(measured.screened, measured.confirmed)
+            text = noise_json(floors, measured.content["machine"]["fingerprint"])
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(text)
+            print(f"the noise of this machine is kept in {kept}")
+        report = report_in_turn(
+            measured.folder,
+            margins,
+            command=shlex.join(["python", "regression_report.py", *sys.argv[1:]]),
+            strict=given.strict,
+            note="the time was over before all was decided" if measured.out_of_time else "",
+        )
+        return conclude(report, given)
+    except (InputError, *ab.REFUSALS) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the finished pairs are kept: the same command goes on", file=sys.stderr)
+        return 130
+
 
 if __name__ == "__main__":
     gc.disable()  # large results are read once and kept: collecting would only walk over them
-    sys.exit(main())
+    asked = {word.split("=", 1)[0] for word in sys.argv[1:]}
+    sys.exit(in_turn() if "--ab" in asked else main())

@@ -19,14 +19,26 @@ from typing import Any
 from bench.ab.blocks import Blocks
 from bench.ab.campaign import Campaign, Needs, Pairs
 from bench.ab.ledger import Ledger
-from bench.ab.sides import NAMES, Name, Side, lay_out, take_down, with_environment
+from bench.ab.sides import (
+    NAMES,
+    Name,
+    Side,
+    SideError,
+    lay_out,
+    take_down,
+    with_environment,
+)
 from bench.ab.worktree import commit_of, is_dirty, merge_base
 from bench.files import write_whole
-from bench.journal import code_hash, new_manifest
+from bench.journal import JournalError, code_hash, new_manifest
 from bench.options import TEXTS, OptionError, Options
 from bench.session import Session
+from data.log import DataError
+from measure.git import GitError
 from measure.machine import describe_machine
 
+# Each is one line for the user.
+REFUSALS = (OptionError, GitError, SideError, DataError, JournalError)
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = "seqrec-bench/ab/1"
 # Not of use here: what is measured again, and when, is the comparison's own.
@@ -74,10 +86,9 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     """Measure as the options say, or go on with what an earlier start has left.
 
     Raises:
-        OptionError, GitError, SideError, DataError, JournalError: one line for the user each.
+        REFUSALS: bad input, or a folder that can't be written.
     """
-    given.suite = given.suite or "ci"
-    options = Options(_Config(given))
+    options = _options(given)
     seconds = _seconds(given.time_limit)
     base = commit_of(ROOT, given.ab)
     head = commit_of(ROOT, given.head or "HEAD")
@@ -104,6 +115,22 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     return Measured(
         folder, content, campaign.pairs("screen"), campaign.pairs("confirm"), campaign.out_of_time
     )
+
+
+def noise_file(given: argparse.Namespace) -> Path:
+    """Where --aa keeps this machine's noise, and later comparisons find it."""
+    choices = _options(given).choices
+    machine = describe_machine(device=choices.device, threads=choices.threads)
+    return _options(given).results / "noise" / f"{machine['fingerprint']}.json"
+
+
+def _options(given: argparse.Namespace) -> Options:
+    """One thread unless more are asked for: two that wait for each other on a machine that others
+    use as well measure the others.
+    """
+    given.suite = given.suite or "ci"
+    given.threads = given.threads or "1"
+    return Options(_Config(given))
 
 
 def _sides(

@@ -1,0 +1,79 @@
+"""The report on a comparison whose blocks were measured in turn, and what an A/A one teaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from report.hodges_lehmann import paired
+from report.judge import OF_THE_MACHINE, ratios
+from report.margins import Margins, Noise
+from report.pairing import PairsOf, measured_in_turn, read_comparison, verdicts
+from report.two_files import noise_line
+from report.verdict import Comparison, Report, Side, Verdict
+
+# Bounds of the noise are two of 5% each: with five pairs no wider ones exist.
+NOISE_ALPHA = 0.05
+
+
+def report_in_turn(
+    folder: Path, margins: Margins, *, command: str, strict: bool = False, note: str = ""
+) -> Report:
+    """The report on results/ab-...; InputError where something there can't be read.
+
+    Args:
+        command: what reproduces it. note: something else that a reader should know.
+    """
+    content, screened, confirmed = read_comparison(folder)
+    machine = content["machine"]
+    sides = [
+        Side(
+            label=name,
+            commit=content[name],
+            machine=str(machine.get("cpu_model") or machine.get("cpu") or ""),
+            fingerprint=str(machine.get("fingerprint", "")),
+            dataset=str(content.get("dataset", "")),
+            started=str(content.get("started", "")),
+        )
+        for name in ("base", "head")
+    ]
+    judged = tuple(
+        _with_command(found, command) for found in verdicts(margins, screened, confirmed)
+    )
+    return Report(
+        base=sides[0],
+        head=sides[1],
+        design=_design(content, screened, confirmed),
+        noise=noise_line(margins),
+        command=command,
+        comparisons=judged,
+        strict=strict,
+        notes=(note,) if note else (),
+    )
+
+
+def noise_floors(screened: PairsOf, confirmed: PairsOf) -> list[Noise]:
+    """How far the pairs of an A/A comparison lie apart: half the 90% interval of ln(head / base),
+    by cell and metric, screen and confirmation together.
+    """
+    found = []
+    for metric in measured_in_turn(screened, confirmed):
+        r = ratios(metric, (*metric.screen, *metric.confirm))
+        if metric.kind in OF_THE_MACHINE and len(r) >= 5:
+            interval = paired(r, NOISE_ALPHA)
+            half = max(abs(interval.low), abs(interval.high))
+            found.append(Noise(metric.cell_id, metric.metric, half))
+    return found
+
+
+def _design(content: dict[str, Any], screened: PairsOf, confirmed: PairsOf) -> str:
+    fresh = sum(map(len, confirmed.values()))
+    pairs = f"{sum(map(len, screened.values()))} pairs of processes to screen, {fresh} to confirm"
+    what = "the base beside itself (A/A)" if content.get("aa") else "both sides in turn"
+    return f"{what}: {pairs}, A B B A, order seed {content.get('order_seed', 0)}"
+
+
+def _with_command(found: Comparison, command: str) -> Comparison:
+    undecided = found.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_MEASURABLE)
+    return replace(found, decide=command) if undecided else found
