@@ -164,7 +164,7 @@ def new_manifest(
     argv: list[str],
     dataset_line: str,
     data_hashes: dict[str, str],
-    limits: dict[str, float | None],
+    limits: dict[str, float | str | None],
     commit: str | None,
     machine: dict[str, Any],
     root: Path,

@@ -6,12 +6,14 @@ several times over. `cell.batch_size` is the largest that is tried.
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
+from bench.work import Work
 from measure.clock import Stopwatch, until_steady
 from measure.quantile import median_metric
 from measure.record import Metric
@@ -24,7 +26,7 @@ _PASS_SECONDS, _TRY_SECONDS = 10.0, 0.3
 _WORSE = 2  # sizes in a row that are slower than the best: the search ends
 
 
-def time_offline(cell: Cell, setting: Setting, findings: Findings) -> None:
+def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
     """Users per second at the best batch size, median over rounds."""
     with findings.phase("checks"):
         workload = Recommend(setting)
@@ -56,6 +58,9 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> None:
         "request_flops": fact(chosen.flops() / best, "FLOP", "analytic, one user"),
         "params": fact(workload.model.num_parameters(), "1", "counted"),
     }
+    numbers, per_thousand = itertools.count(), 1000 * took.value / users
+    cost = chosen.cost().times(batches)
+    return Work(lambda: chosen.request(next(numbers)), best / 1000, per_thousand, cost)
 
 
 def _try_sizes(cell: Cell, workload: Recommend) -> dict[int, float]:

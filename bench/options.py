@@ -50,6 +50,7 @@ TEXTS = {
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
     "--repeats": "how often a cell is measured again whose rounds spread by 10% (default: 2)",
     "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
+    "--energy": "auto (default: measured where the hardware counts it), off, estimate=WATTS",
 }
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -96,6 +97,7 @@ class Options:
         self.results = Path(self._text("--results-dir") or config.rootpath / "results")
         self.timeout = self._positive("--cell-timeout", "seconds") or 1800.0
         self.memory_limit = self._bytes("--memory-limit")
+        self.energy = self._energy()
         self.choices = Choices(
             models=self._names("--model", models.names()),
             datasets=self._list("--dataset"),
@@ -209,6 +211,13 @@ class Options:
         if target is not None and (rate := self._text("--rate")) is not None:
             raise OptionError(f"--rate {rate} with --latency-target: one of the two is allowed")
         return None if target is None else target / 1e3
+
+    def _energy(self) -> str:
+        text = self._text("--energy") or "auto"
+        estimate = re.fullmatch(r"estimate=(\d{1,6}(?:\.\d+)?)", text)
+        if text not in ("auto", "off") and not (estimate and float(estimate[1]) > 0):
+            raise OptionError(f"--energy {text!r}: auto, off or such as estimate=65 (watts)")
+        return text
 
     def _bytes(self, option: str) -> int | None:
         text = self._text(option)

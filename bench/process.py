@@ -104,7 +104,12 @@ def _run(
 
 def worker_environment(request: Request) -> dict[str, str]:
     """The parent's environment with what must be fixed before torch is imported."""
-    threads = str(request.cell.threads)
+    return fixed_environment(request.cell.threads, timed=request.measuring == "time")
+
+
+def fixed_environment(threads_allowed: int, *, timed: bool) -> dict[str, str]:
+    """The environment of any process that measures; timed ones keep freed memory."""
+    threads = str(threads_allowed)
     fixed = {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -113,7 +118,7 @@ def worker_environment(request: Request) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         VARIABLE: str(os.getpid()),
     }
-    if request.measuring == "time":
+    if timed:
         fixed |= keep_memory_environment()
     return dict(os.environ) | fixed
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from bench.cell import Cell
@@ -13,6 +14,7 @@ from bench.findings import Findings
 from bench.journal import Journal, cannot_write
 from bench.memory_limit import default_limit
 from bench.memory_pass import measures_memory
+from bench.peaks import Peaks
 from bench.process import HERE, Place, run_worker
 from bench.series import pruned, source_of_pruning
 from bench.steadiness import BOUND, spread, steadiest
@@ -22,6 +24,7 @@ from measure.clock import Stopwatch
 from measure.record import Record, not_measured
 
 RETRIED = ("error", "timeout")
+_NOTICED = 0.1  # seconds; less is reading the peak that was kept
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Runner:
         repeats: how often a cell is measured again whose rounds spread too far.
         cpus: the processors that workers may run on.
         place: where workers find the code, and their Python.
+        energy: "auto", "off" or "estimate=<watts>".
     """
 
     journal: Journal
@@ -49,6 +53,12 @@ class Runner:
     cpus: tuple[int, ...] | None = None
     place: Place = HERE
     failed: list[Record] = field(default_factory=list, compare=False)  # for memory, in this start
+    energy: str = "auto"
+
+    @cached_property
+    def _peaks(self) -> Peaks:
+        journal = self.journal
+        return Peaks(journal.folder, journal.manifest.machine["fingerprint"], self.cpus)
 
     def kept(self, cell: Cell) -> Record | None:
         """The record of an earlier start of this run, if it counts."""
@@ -62,6 +72,11 @@ class Runner:
     def measure(self, cell: Cell) -> Record:
         """The cell's record, measured now and written to the journal."""
         record, raw = self._measure(cell, memory=measures_memory(cell))
+        if "flops" in record.metrics:
+            shares, seconds = self._peaks.shares(cell, record.metrics)
+            record.metrics.update(shares)
+            if seconds > _NOTICED:
+                record.overhead["peak"] = {"measured": seconds}
         self.journal.write(cell, record, raw)
         return record
 
@@ -129,6 +144,7 @@ class Runner:
             columns=self.columns,
             memory_limit=self.memory_limit or (default_limit() if cell.device == "cpu" else None),
             cpus=self.cpus,
+            energy=self.energy,
         )
         try:
             return run_worker(request, timeout=self.timeout, place=self.place)

@@ -108,7 +108,11 @@ class Session:
             argv=[_public(argument) for argument in sys.argv[1:]],
             dataset_line=self.dataset_line,
             data_hashes=self.data_hashes,
-            limits={"timeout": options.timeout, "memory": options.memory_limit},
+            limits={
+                "timeout": options.timeout,
+                "memory": options.memory_limit,
+                "energy": options.energy,
+            },
             commit=_short(commit),
             machine=machine,
             root=ROOT,
@@ -125,6 +129,7 @@ class Session:
             options.prune,
             options.repeats,
             options.cpus,
+            energy=options.energy,
         )
         to_do = [cell for cell in selected if self.runner.kept(cell) is None]
         self.progress = CellProgress(to_do, past)

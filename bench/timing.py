@@ -7,6 +7,7 @@ it and fills the findings in. A wrong result raises before anything is timed.
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from bench.findings import Findings, fact
 from bench.offline import time_offline
 from bench.stored_state import measure_stored_state
 from bench.under_load import load_server
+from bench.work import Work
 from measure.clock import Stopwatch, gc_disabled, synchronize, until_steady
 from measure.histogram import Histogram
 from measure.quantile import median_metric, percentile_metrics
@@ -35,7 +37,7 @@ LATENCY_SECONDS = 30.0
 _BLOCKS = 10
 
 
-def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
+def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
     """Epochs from the same start, whole or scaled up from a part of one (flag "extrapolated")."""
     with findings.phase("checks"):
         workload = TrainEpoch(setting)
@@ -69,6 +71,8 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> None:
         "train_flops": fact(workload.flops(), "FLOP", "analytic, an epoch, backward = 2 forward"),
         "steps": fact(len(batches), "1", "counted", better="none"),
     }
+    part = done / batches.num_samples
+    return Work(lambda: workload.run(steps), part, epoch.value or 0.0, workload.cost())
 
 
 def time_round(workload: TrainEpoch, steps: int) -> float:
@@ -79,11 +83,10 @@ def time_round(workload: TrainEpoch, steps: int) -> float:
     return _seconds(watch)
 
 
-def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
+def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> Work | None:
     """Whole requests from histories; nothing is kept between them."""
     if cell.scenario == "offline":
-        time_offline(cell, setting, findings)
-        return
+        return time_offline(cell, setting, findings)
     with findings.phase("checks"):
         workload = Recommend(setting)
         workload.prepare()
@@ -91,9 +94,10 @@ def time_recommending(cell: Cell, setting: Setting, findings: Findings) -> None:
     findings.resolved["serving"] = "recompute"
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
+    return _serving(cell, workload, findings)
 
 
-def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
+def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> Work | None:
     """One more event from kept state."""
     with findings.phase("checks"):
         workload = (ServeStored if cell.scenario == "server" else ServeStep)(setting)
@@ -101,9 +105,10 @@ def time_stepping(cell: Cell, setting: Setting, findings: Findings) -> None:
     _time_requests(cell, workload.answer, findings)
     findings.metrics["request_flops"] = fact(workload.flops(), "FLOP", "analytic")
     measure_stored_state(workload, findings)
+    return _serving(cell, workload, findings)
 
 
-def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
+def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> Work:
     """The whole test split in full, by untrained weights: what it costs. Scores are `fit`'s."""
     with findings.phase("checks"):
         workload = RankAll(setting, ranks)
@@ -129,14 +134,26 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> None:
         "users_per_second": _rate(took, len(found), "test users / rank_time"),
         "warmup_time": Metric(warmup, "s", "lower", "time", "until steady, perf_counter_ns"),
     }
+    thousands = len(found) / 1000
+    return Work(workload.run, thousands, (took.value or 0.0) / thousands, workload.cost())
 
 
-PROCEDURES: dict[str, Callable[[Cell, Setting, Findings], None]] = {
+PROCEDURES: dict[str, Callable[[Cell, Setting, Findings], Work | None]] = {
     "train_epoch": time_training,
     "recommend": time_recommending,
     "serve_step": time_stepping,
     "rank_all": time_ranking,
 }
+
+
+def _serving(cell: Cell, workload: Recommend | ServeStep, findings: Findings) -> Work | None:
+    """A request after the other; none under load, where the time is mostly others' requests."""
+    if cell.scenario == "server":
+        return None
+    numbers = itertools.count()
+    seconds = 1000 / (findings.metrics["users_per_second"].value or float("nan"))
+    thousands = workload.setting.batch_size / 1000
+    return Work(lambda: workload.request(next(numbers)), thousands, seconds, workload.cost())
 
 
 @torch.inference_mode()

@@ -43,6 +43,7 @@ class Request:
         data_limit: bytes that it sets as its RLIMIT_DATA, where no cgroup keeps the limit.
         cpus: the processors that it may run on; None leaves them as they are.
         stage_file: a file descriptor to note in what it is doing.
+        energy: "auto", "off" or "estimate=<watts>".
     """
 
     cell: Cell
@@ -56,6 +57,7 @@ class Request:
     data_limit: int | None = None
     cpus: tuple[int, ...] | None = None
     stage_file: int | None = None
+    energy: str = "auto"
 
     def dumps(self) -> str:
         content = dataclasses.asdict(self) | {"cell": self.cell.to_dict()}
@@ -172,6 +174,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         from bench.memory_pass import measure_memory
         from bench.quality import measure_fit
         from bench.timing import PROCEDURES
+        from bench.work import describe_work
         from measure.clock import Stopwatch
         from workloads.setting import Setting, check_device
         from workloads.warm_up import warm_up
@@ -210,7 +213,9 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
     if cell.workload == "fit":
         measure_fit(cell, setting, findings, weights=request.weights)
     else:
-        PROCEDURES[cell.workload](cell, setting, findings)
+        work = PROCEDURES[cell.workload](cell, setting, findings)
+        if work is not None:
+            describe_work(cell, work, findings, energy=request.energy)
     if backend != "reference" or cell.workload in TRAINING:
         method = "kernels and layers compiled or taken from their cache"
         findings.metrics["compile_time"] = Metric(watch.seconds, "s", "lower", "time", method)

@@ -93,6 +93,11 @@ class Batches:
         drawn = (self._cloze.draw(i, self._samples(i)[2]) for i in range(len(self)))
         return sum(int(mask.sum()) for mask in drawn)
 
+    def lengths(self) -> NDArray[np.int64]:
+        """Real events of each of the epoch's rows (num_samples,), in the order of the store."""
+        _, first, past = self._bounds(np.arange(self.num_samples))
+        return past - first
+
     def _samples(self, number: int) -> tuple[_Rows, _Rows, _Rows]:
         """Split row, first event and length of the samples in batch `number`."""
         low = number * self.batch_size

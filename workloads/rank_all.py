@@ -13,6 +13,7 @@ from torch import Tensor
 from data.batches import eval_batches
 from models.base import SequentialRecommender
 from workloads.checks import Rank, check_kernels, check_ranks
+from workloads.cost import Cost, forward_cost
 from workloads.setting import Setting
 
 
@@ -56,6 +57,12 @@ class RankAll:
             ranks.append(found.cpu())
         model.train(training)
         return torch.cat(ranks)
+
+    def cost(self) -> Cost:
+        """Of one run, without padding; the ranks need no more than the scores do."""
+        lengths = self.batches.lengths()
+        calls, element = len(self.batches), self.setting.element_bytes
+        return forward_cost(self.model, lengths, calls=calls, element=element)
 
     def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "weights", self._weights

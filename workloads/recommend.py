@@ -7,9 +7,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from workloads.checks import check_kernels
+from workloads.cost import Cost, forward_cost
 from workloads.requests import Requests
 from workloads.setting import Setting
 
@@ -59,6 +61,11 @@ class Recommend:
         """Of one request."""
         users = self.setting.batch_size
         return self.model.flops(users, self.setting.seq_len) + self.model.output_flops(users)
+
+    def cost(self) -> Cost:
+        """Of one request."""
+        lengths = np.full(self.setting.batch_size, self.setting.seq_len)
+        return forward_cost(self.model, lengths, element=self.setting.element_bytes)
 
     def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "weights", self._weights

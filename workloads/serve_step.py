@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from workloads.checks import check_kernels, check_restored, check_state_bytes, check_step
+from workloads.cost import Cost, step_cost
 from workloads.recommend import TOP_K
 from workloads.requests import Requests
 from workloads.setting import Setting
@@ -62,6 +63,10 @@ class ServeStep:
     def analytic_state_bytes(self) -> int:
         """Of one user by the model's own formula, for float32."""
         return self.model.state_bytes(self.setting.seq_len - 1)
+
+    def cost(self) -> Cost:
+        """Of one request."""
+        return step_cost(self.model, self.setting.batch_size, self.setting.seq_len)
 
     def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "weights", self._weights

@@ -82,6 +82,11 @@ class Setting:
         wanted = "reference" if self.resolved_backend() == "reference" else "auto"
         return resolve_loss(wanted, self.device, DTYPES[self.dtype])
 
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one number of a hidden state."""
+        return DTYPES[self.dtype].itemsize
+
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which the model computes; does nothing for float32."""
         if self.dtype == "float32":

@@ -13,6 +13,7 @@ import torch
 
 from data.batches import Batches, train_batches
 from workloads.checks import check_kernels, check_padding, check_training
+from workloads.cost import Cost, training_cost
 from workloads.setting import Setting
 from workloads.trainer import Trainer
 
@@ -57,6 +58,17 @@ class TrainEpoch:
         """
         forward = self.model.flops(self.batches.num_samples, self.setting.seq_len)
         return 3 * (forward + self.model.output_flops(self.batches.num_targets))
+
+    def cost(self) -> Cost:
+        """Of one epoch, without its padding."""
+        batches = self.batches
+        return training_cost(
+            self.model,
+            batches.lengths(),
+            targets=batches.num_targets,
+            steps=len(batches),
+            element=self.setting.element_bytes,
+        )
 
     def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """The parts of a first and a second step, in order, for attributing memory."""

@@ -33,6 +33,8 @@ WRONG = [
     ({"order_seed": "x"}, "--order-seed 'x': whole numbers from 0"),
     ({"repeats": "-1"}, "--repeats '-1': whole numbers from 0"),
     ({"cpus": "99999"}, "--cpus 99999: at least"),
+    ({"energy": "estimate"}, "--energy 'estimate': auto, off or such as estimate=65 (watts)"),
+    ({"energy": "estimate=0"}, "--energy 'estimate=0': auto, off or"),
     ({"memory_limit": "2 parsecs"}, "--memory-limit '2 parsecs': such as"),
 ]
 

@@ -92,6 +92,17 @@ def test_each_workload_gives_its_metrics(finished: Path) -> None:
     assert seen == set(expected)
 
 
+def test_the_machines_peak_is_measured_once_and_cells_are_held_against_it(finished: Path) -> None:
+    (path,) = finished.glob("results/*/peaks-*.json")
+    assert len(json.loads(path.read_text())) == 1
+    for record in records_of(finished).values():
+        if record.status == "ok" and record.config["workload"] not in ("fit", "load"):
+            assert record.metrics["roofline_fraction"].value, record.cell_id
+            assert record.metrics["mfu"].peak_source == "measured_triad+gemm"
+            assert any(name.startswith("energy_per_") for name in record.metrics)
+            assert record.telemetry["before"]
+
+
 def test_percentiles_need_enough_requests(finished: Path) -> None:
     record = next(r for r in records_of(finished).values() if r.config["workload"] == "recommend")
     assert record.metrics["latency_p95"].value is not None  # 60 requests
