@@ -14,6 +14,7 @@ from typing import Any
 _NOT_WORKLOADS = {
     "adam",
     "checks",
+    "cost",
     "requests",
     "serve_stored",
     "setting",
