@@ -86,16 +86,16 @@ def read_comparison(folder: Path) -> tuple[dict[str, Any], PairsOf, PairsOf]:
     Raises:
         InputError: a file is not what it should be; it is named.
     """
-    content = _read(folder / "ab.json", SCHEMAS[0])
+    content = _read(folder / "ab.json", SCHEMAS[0], folder / "ab.json")
     stages: list[dict[str, list[Blocks]]] = []
     for stage in STAGES:
         pairs: dict[str, list[Blocks]] = {}
         for path in sorted((folder / "pairs").glob(f"*/{stage}-*.json")):
-            kept = _read(path, SCHEMAS[1])
+            kept = _read(path, SCHEMAS[1], path.relative_to(folder.parent))
             try:
                 pair = _Kept(from_dict(kept["base"]), from_dict(kept["head"]))
             except (KeyError, RecordError) as error:
-                raise InputError(path, f"not a pair of records: {error}") from error
+                raise InputError(path.relative_to(folder.parent), f"not a pair: {error}") from error
             pairs.setdefault(pair.base.cell_id, []).append(pair)
         stages.append(pairs)
     return content, stages[0], stages[1]
@@ -135,11 +135,11 @@ def _on_one_side(cell_id: str, pair: Blocks) -> list[Comparison]:
     return gone + [only_on(cell_id, Verdict.NEW, name) for name in sorted(head - base)]
 
 
-def _read(path: Path, schema: str) -> dict[str, Any]:
+def _read(path: Path, schema: str, shown: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"can't be read: {error}") from error
+        raise InputError(shown, f"can't be read: {error}") from error
     if not isinstance(content, dict) or content.get("schema") != schema:
-        raise InputError(path, f"not of schema {schema}")
+        raise InputError(shown, f"not of schema {schema}")
     return content

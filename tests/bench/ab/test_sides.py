@@ -1,0 +1,108 @@
+"""Both sides from a real repository: code from its commit, the harness from the checkout."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.ab.sides import HARNESS, UNDER_TEST, lay_out, take_down
+from bench.ab.worktree import add_worktree, commit_of, is_dirty, merge_base
+from measure.git import GitError, git
+
+ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+
+
+def commit(root: Path, text: str) -> str:
+    """Write models/made.py and commit it; the commit's id."""
+    (root / "models" / "made.py").write_text(text)
+    git(root, "add", ".")
+    git(root, *ME, "commit", "--quiet", "--message", text)
+    return git(root, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    for folder in (*UNDER_TEST, *HARNESS):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "said.py").write_text("WORD = 'old'\n")
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", str(root))
+    commit(root, "one")
+    return root
+
+
+def test_each_side_has_its_code_and_both_have_one_harness(repository: Path, tmp_path: Path) -> None:
+    base = commit_of(repository, "HEAD")
+    (repository / "measure" / "said.py").write_text("WORD = 'new'\n")
+    head = commit(repository, "two")
+    (repository / "measure" / "said.py").write_text("WORD = 'newest, not committed'\n")
+    run = tmp_path / "run"
+    sides = [
+        lay_out(run, "base", harness=repository, commit=base, in_place=False),
+        lay_out(run, "head", harness=repository, commit=head, in_place=False),
+    ]
+    roots = [side.place.root for side in sides]
+    assert [(root / "models" / "made.py").read_text() for root in roots] == ["one", "two"]
+    said = {(root / "measure" / "said.py").read_text() for root in roots}
+    assert said == {"WORD = 'newest, not committed'\n"}
+    take_down(run, repository)
+    assert not (run / "base" / "code").exists()
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_a_checkout_with_changes_is_measured_in_place(repository: Path, tmp_path: Path) -> None:
+    (repository / "models" / "made.py").write_text("not committed")
+    assert is_dirty(repository)
+    head = commit_of(repository, "HEAD")
+    side = lay_out(tmp_path / "run", "head", harness=repository, commit=head, in_place=True)
+    assert (side.place.root / "models" / "made.py").read_text() == "not committed"
+    assert side.commit == f"{head}+"
+    take_down(tmp_path / "run", repository)
+    assert (repository / "models" / "made.py").exists()
+
+
+def test_a_worktree_that_is_right_is_kept_and_a_changed_one_made_again(
+    repository: Path, tmp_path: Path
+) -> None:
+    first = commit_of(repository, "HEAD")
+    folder = tmp_path / "code"
+    add_worktree(repository, folder, first)
+    before = (folder / "models" / "made.py").stat().st_mtime_ns
+    add_worktree(repository, folder, first)
+    assert (folder / "models" / "made.py").stat().st_mtime_ns == before
+    (folder / "models" / "made.py").write_text("spoilt")
+    add_worktree(repository, folder, first)
+    assert (folder / "models" / "made.py").read_text() == "one"
+
+
+def test_the_merge_base_is_what_both_have(repository: Path) -> None:
+    common = commit_of(repository, "HEAD")
+    git(repository, "branch", "side")
+    main = commit(repository, "two")
+    git(repository, "checkout", "--quiet", "side")
+    side = commit(repository, "three")
+    assert merge_base(repository, main, side) == common
+
+
+def test_what_git_does_not_know_is_one_line(repository: Path) -> None:
+    with pytest.raises(GitError, match="'nope' is no branch, tag or commit") as caught:
+        commit_of(repository, "nope")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(GitError, match="is no branch"):
+        commit_of(repository, "--upload-pack=evil")
+
+
+def test_commits_without_an_ancestor_in_a_shallow_clone_say_so(
+    repository: Path, tmp_path: Path
+) -> None:
+    commit(repository, "two")
+    clone = tmp_path / "clone"
+    subprocess.run(
+        ["git", "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone)], check=True
+    )
+    git(clone, "checkout", "--quiet", "--orphan", "other")
+    other = commit(clone, "three")
+    with pytest.raises(GitError, match="the clone is shallow: fetch its whole history"):
+        merge_base(clone, commit_of(clone, "origin/main"), other)

@@ -1,0 +1,137 @@
+"""Pairs of records become what is judged: values in order, statuses, and one-sided metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from measure.record import Metric, Record
+from report.in_turn import noise_floors, report_in_turn
+from report.load import InputError
+from report.margins import Margins
+from report.pairing import measured_in_turn, needs, read_comparison, verdicts
+from report.verdict import Verdict
+
+CELL = "gru4rec-made_up-recommend-L50-B1-cpu1-auto"
+
+
+@dataclasses.dataclass
+class Pair:
+    base: Record
+    head: Record
+
+
+def record(value: float, status: str = "ok", *, cell: str = CELL, **more: Metric) -> Record:
+    metrics = {"latency_p50": Metric(value, "s", "lower", "time", "made up"), **more}
+    metrics["params"] = Metric(7, "1", "lower", "deterministic", "counted")
+    reason = None if status == "ok" else "as planned"
+    return Record(cell, "key", {}, status, reason, metrics=metrics)  # type: ignore[arg-type]
+
+
+def pairs(count: int, change: float, *, start: int = 0) -> list[Pair]:
+    """Blocks of about 1 ms that differ by a little from pair to pair."""
+    wobble = [1 + 0.002 * ((7 * (start + i)) % 5 - 2) for i in range(count)]
+    return [Pair(record(1e-3), record(1e-3 * w * (1 + change))) for w in wobble]
+
+
+def test_values_keep_their_order_and_stage() -> None:
+    found = measured_in_turn({CELL: pairs(3, 0.1)}, {CELL: pairs(2, 0.1)})
+    latency = next(metric for metric in found if metric.metric == "latency_p50")
+    assert (len(latency.screen), len(latency.confirm)) == (3, 2)
+    assert latency.screen[0].head == pytest.approx(1e-3 * 0.996 * 1.1)
+
+
+def test_a_change_is_screened_then_confirmed_then_red() -> None:
+    margins = Margins()
+    screened = {CELL: pairs(5, 0.2)}
+    wanted = needs(margins, screened, {})
+    assert [(need.cell_id, need.stage, need.pairs) for need in wanted] == [(CELL, "confirm", 10)]
+    unconfirmed = {c.metric: c.verdict for c in verdicts(margins, screened, {})}
+    assert unconfirmed["latency_p50"] is Verdict.INCONCLUSIVE
+    confirmed = {CELL: pairs(10, 0.2, start=5)}
+    assert needs(margins, screened, confirmed) == []
+    said = {c.metric: c.verdict for c in verdicts(margins, screened, confirmed)}
+    assert said == {"latency_p50": Verdict.REGRESSED, "params": Verdict.UNCHANGED}
+
+
+def test_no_change_is_shown_to_be_none_without_confirmation() -> None:
+    screened = {CELL: pairs(5, 0.0)}
+    assert needs(Margins(), screened, {}) == []
+    assert {c.verdict for c in verdicts(Margins(), screened, {})} == {Verdict.UNCHANGED}
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [("unsupported", Verdict.FAILED), ("incorrect", Verdict.FAILED), ("oom", Verdict.OOM_NEW)],
+)
+def test_a_cell_that_no_longer_runs_is_red(status: str, verdict: Verdict) -> None:
+    gone = [Pair(record(1e-3), record(1e-3, status))]
+    (found,) = verdicts(Margins(), {CELL: gone}, {})
+    assert (found.verdict, found.metric) == (verdict, "status")
+    assert "as planned" in found.reason
+
+
+def test_a_metric_of_one_side_is_new_or_removed() -> None:
+    extra = Metric(1.0, "s", "lower", "time", "made up")
+    screened = {CELL: [Pair(record(1e-3, old=extra), record(1e-3, fresh=extra))]}
+    said = {c.metric: c.verdict for c in verdicts(Margins(), screened, {})}
+    assert (said["old"], said["fresh"]) == (Verdict.REMOVED, Verdict.NEW)
+
+
+def test_seeds_are_the_pairs_of_an_accuracy() -> None:
+    screened = {}
+    for seed, (base, head) in enumerate([(0.50, 0.30), (0.52, 0.31), (0.51, 0.33)]):
+        cell = f"gru4rec-made_up-fit-all-L20-B32-cpu1-auto-s{seed}"
+        scores = [Metric(v, "1", "higher", "accuracy", "full", n=500) for v in (base, head)]
+        sides = [record(1.0, cell=cell, **{"ndcg@10": score}) for score in scores]
+        screened[cell] = [Pair(*sides)]
+    found = [c for c in verdicts(Margins(), screened, {}) if c.metric == "ndcg@10"]
+    assert [(c.verdict, len(c.pairs)) for c in found] == [(Verdict.REGRESSED, 3)]
+
+
+def test_the_noise_of_a_machine_is_what_its_pairs_lie_apart() -> None:
+    (floor,) = noise_floors({CELL: pairs(10, 0.0)}, {})
+    assert (floor.cells, floor.metric) == (CELL, "latency_p50")
+    assert 0 < floor.half_width < 0.005
+
+
+def kept(folder: Path) -> Path:
+    content = {
+        "schema": "seqrec-bench/ab/1",
+        "aa": False,
+        "base": "b" * 40,
+        "head": "a" * 40,
+        "machine": {"cpu_model": "made up", "fingerprint": "f"},
+        "dataset": "made up",
+        "order_seed": 0,
+    }
+    folder.mkdir()
+    (folder / "ab.json").write_text(json.dumps(content))
+    for number, pair in enumerate(pairs(5, 0.0)):
+        path = folder / "pairs" / CELL / f"screen-{number:02}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        both = {"base": pair.base.to_dict(), "head": pair.head.to_dict()}
+        path.write_text(json.dumps({"schema": "seqrec-bench/pair/1", **both}))
+    return folder
+
+
+def test_a_kept_comparison_is_read_again(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "ab-1")
+    _, screened, confirmed = read_comparison(folder)
+    assert (len(screened[CELL]), confirmed) == (5, {})
+    report = report_in_turn(folder, Margins(), command="again")
+    assert report.exit_code == 0
+    assert "5 pairs of processes to screen" in report.design
+    assert report.base.commit == "b" * 40
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "seqrec-bench/pair/1"}', "NaN"])
+def test_a_damaged_pair_is_named(tmp_path: Path, text: str) -> None:
+    folder = kept(tmp_path / "ab-1")
+    path = folder / "pairs" / CELL / "screen-03.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"screen-03\.json"):
+        read_comparison(folder)
