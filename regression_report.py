@@ -68,6 +68,8 @@ def in_turn() -> int:
 
 
 if __name__ == "__main__":
-    gc.disable()  # large results are read once and kept: collecting would only walk over them
     asked = {word.split("=", 1)[0] for word in sys.argv[1:]}
-    sys.exit(in_turn() if "--ab" in asked else main())
+    if "--ab" in asked:
+        sys.exit(in_turn())
+    gc.disable()  # large results are read once and kept: collecting would only walk over them
+    sys.exit(main())
