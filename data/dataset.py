@@ -63,6 +63,11 @@ class PublishedLog:
             request = replace(request, columns=None)
         return load_log(path, request, name=name, source=source, member=self.member)
 
+    def is_at_hand(self, data_dir: Path | None, cache_dir: Path) -> bool:
+        """Whether it loads without a download; nothing is read or checked."""
+        places = [data_dir / local for local in self.local_files] if data_dir else []
+        return any(p.is_file() for p in [*places, cache_dir / self.url.rsplit("/", 1)[-1]])
+
     def _locate(self, name: str, request: Request) -> tuple[Path, str]:
         if request.data_dir is not None:
             if not request.data_dir.is_dir():
