@@ -1,7 +1,7 @@
 """How steady this machine is: equal work again and again, and how far its time spreads.
 
-The work is small products of matrices in one thread and its cache, under a millisecond, so that what
-varies is the machine: clocks, other processes, other guests. Groups of calls stand for the
+The work is small products of matrices in one thread and its cache, under a millisecond, so that
+what varies is the machine: clocks, other processes, other guests. Groups of calls stand for the
 rounds of a cell; their spread is what a difference between two runs has to exceed.
 """
 
