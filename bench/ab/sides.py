@@ -11,6 +11,7 @@ a change of the harness moves both sides alike.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import venv
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ Name = Literal["base", "head"]
 NAMES: tuple[Name, Name] = ("base", "head")
 UNDER_TEST = ("models", "data")
 HARNESS = ("bench", "measure", "workloads")
+_KERNELS = Path("models", "ops")
 
 
 class SideError(RuntimeError):
@@ -53,6 +55,7 @@ def lay_out(folder: Path, name: Name, *, harness: Path, commit: str, in_place: b
     if not in_place:
         (folder / name).mkdir(parents=True, exist_ok=True)
         add_worktree(harness, code, commit)
+        _share_compiled(harness / _KERNELS, code / _KERNELS)
     root = folder / name / "run"
     root.mkdir(parents=True, exist_ok=True)
     for part in UNDER_TEST:
@@ -90,6 +93,24 @@ def take_down(folder: Path, harness: Path) -> None:
         code = folder / name / "code"
         if code.exists():
             remove_worktree(harness, code)
+
+
+def _share_compiled(source: Path, target: Path) -> None:
+    """Kernels that the checkout has compiled, for files that are the same in the worktree.
+
+    Numba knows a file by its time and size, and the pieces that it takes in by a digest of their
+    own (models/ops/simd.py), so that nothing stale is ever loaded; what differs is compiled.
+    """
+    for file in target.glob("*.py"):
+        known = source / file.name
+        if known.exists() and known.read_bytes() == file.read_bytes():
+            stat = known.stat()
+            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    compiled = target / "__pycache__"
+    compiled.mkdir(parents=True, exist_ok=True)
+    for kernel in (source / "__pycache__").glob("*.nb[ic]"):
+        if not (compiled / kernel.name).exists():
+            shutil.copy2(kernel, compiled / kernel.name)
 
 
 def _link(link: Path, target: Path) -> None:
