@@ -61,7 +61,7 @@ class Cell:
         """Such as "mamba4rec-ml_1m-train_epoch-all-L200-B256-cpu2-auto"; unique within a suite."""
         where = f"{self.device.replace(':', '')}{self.threads if self.device == 'cpu' else ''}"
         parts = [self.model, _slug(self.dataset), self.workload]
-        if self.workload in ("train_epoch", "fit"):
+        if self.workload in ("train_epoch", "fit", "capacity"):
             parts.append(self.objective)
         parts += [f"L{self.seq_len}", f"B{self.batch_size}", where, self.backend]
         if self.scenario != "single_stream":

@@ -14,6 +14,7 @@ _FIT_EPOCH = 1.4
 _FIT_EPOCHS = 50  # where early stopping ends most runs
 _REQUEST = 0.004
 _LOADS = 4
+_PROBES, _PROBE = 16, 8.0
 
 
 def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
@@ -25,6 +26,8 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     # A search takes several loads, each of which lasts longer than its requests take.
     loads = 1 if cell.latency_target is None else _LOADS
     fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
+    if cell.workload == "capacity":
+        return _PROBES * _PROBE
     return passes * _START + 1.3 * rounds + _REQUEST * cell.requests * loads + fit
 
 

@@ -21,6 +21,7 @@ SAMPLES = {
     "rank_all": "rank_time",
     "fit": "epoch_time",
     "load": "load_time",
+    "capacity": "probe_time",
 }
 
 

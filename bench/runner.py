@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from bench.capacity import search
 from bench.cell import Cell
 from bench.findings import Findings
 from bench.journal import Journal, cannot_write
@@ -95,7 +96,8 @@ class Runner:
         if source is not None:
             return pruned(cell, source, self.journal.manifest.machine, started), {}
         with Stopwatch() as watch:
-            attempts = self._attempts(cell)
+            capacity = cell.workload == "capacity"
+            attempts = [search(cell, self._probe)] if capacity else self._attempts(cell)
             findings = steadiest(attempts)
             overhead = {"time": findings.phases}
             if findings.status == "ok" and memory:
@@ -128,9 +130,13 @@ class Runner:
     def _attempts(self, cell: Cell) -> list[Findings]:
         """The timed pass, again while it is not steady and there are repeats left."""
         attempts = [self._work(cell, "time")]
-        while len(attempts) <= self.repeats and (spread(attempts[-1]) or 0.0) > BOUND:
+        limit = self.repeats if cell.scenario == "single_stream" else 0
+        while len(attempts) <= limit and (spread(attempts[-1]) or 0.0) > BOUND:
             attempts.append(self._work(cell, "time"))
         return attempts
+
+    def _probe(self, cell: Cell) -> Findings:
+        return self._work(cell, "memory")
 
     def _work(self, cell: Cell, measuring: str) -> Findings:
         out = self.journal.path("findings", cell)

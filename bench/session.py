@@ -208,6 +208,7 @@ def headline(record: Record) -> str:
             "rank_all": ("rank_time",),
             "fit": ("ndcg@10", "hr@10", "fit_time"),
             "load": ("load_time", "open_time", "memory_peak"),
+            "capacity": ("max_seq_len", "max_batch_size"),
         }[config["workload"]]
     )
     return ", ".join(
@@ -223,6 +224,8 @@ def _in_units(record: Record, name: str) -> str:
         return "not measured"
     if metric.unit == "s":
         return f"{metric.value:.3g} s" if metric.value >= 0.1 else f"{metric.value * 1e3:.3g} ms"
+    if metric.kind == "capacity":
+        return f"{metric.value:.0f}"
     if metric.unit == "1/s":
         return f"{metric.value:,.0f}/s"
     return f"{metric.value / 2**20:.0f} MiB" if metric.unit == "B" else f"{metric.value:.4f}"

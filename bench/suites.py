@@ -102,4 +102,6 @@ SUITES: dict[str, tuple[Block, ...]] = {
     "accuracy": (
         Block("fit", (50,), batch_sizes=(64,), seeds=(0, 1, 2), max_epochs=200, patience=20),
     ),
+    # The longest history at a batch of 128, and the largest batch at L = 200, that fit in memory.
+    "capacity": (Block("capacity", (200,)),),
 }

@@ -30,7 +30,7 @@ from measure.record import Metric
 # The exit code of a worker that could not write what it found (sysexits' EX_IOERR).
 CANNOT_WRITE = 74
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-TRAINING = ("train_epoch", "fit")
+TRAINING = ("train_epoch", "fit", "capacity")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ _TYPES: tuple[tuple[str, Any, str], ...] = (
     ("details", str | None, "a text"),
     ("started", str, "a text"),
     ("flags", list, "a list"),
+    ("oom", dict | None, "a JSON object"),
+    ("repeats", int, "a whole number"),
     *((name, dict, "a JSON object") for name in _OBJECTS),
     *((name, dict, "a JSON object") for name in ("data", "overhead", "histograms")),
 )
