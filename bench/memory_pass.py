@@ -13,9 +13,11 @@ from typing import Any
 
 import workloads
 from bench.cell import Cell
-from bench.findings import Findings
+from bench.findings import Findings, fact
 from measure.memory import HostMemory, make_memory, trim
 from measure.ranking import ranks
+from measure.record import Metric, not_measured
+from measure.tensors import TensorBytes
 from workloads.rank_all import RankAll
 from workloads.setting import Setting
 
@@ -49,8 +51,40 @@ def measure_memory(cell: Cell, setting: Setting, findings: Findings) -> None:
             with memory.phase(name), host.phase(name) if host else contextlib.nullcontext():
                 work()
     findings.metrics |= memory.metrics()
+    if cell.workload == "train_epoch":
+        del workload
+        with findings.phase("measured"):
+            findings.metrics |= _count_tensors(cell, setting)
     if host:
         findings.metrics |= {f"host_{name}": metric for name, metric in host.metrics().items()}
+
+
+def _count_tensors(cell: Cell, setting: Setting) -> dict[str, Metric]:
+    """The same phases once more under a counter of tensors' bytes: equal on every machine."""
+    if cell.compile != "none":
+        reason = "what a compiled graph makes inside is not seen"
+        return {
+            "tensor_peak_bytes": not_measured(
+                reason, unit="B", better="lower", kind="deterministic"
+            )
+        }
+    catalogue = setting.interactions.num_items + 1  # and one more with a mask token
+    counter = TensorBytes(lambda t: t.ndim > 1 and t.shape[-1] in (catalogue, catalogue + 1))
+    workload = _workload(cell, setting)
+    for name, work in workload.phases():
+        with counter.phase(name):
+            work()
+            if name == "batch":  # it comes from NumPy
+                for tensor in vars(workload.batch).values():
+                    counter.count(tensor)
+    method = "tensors through torch's dispatcher, counted; without kernels' own scratch"
+    parts = {f"tensor_{name}_bytes": size for name, size in counter.at_peak.items()}
+    sizes = parts | {
+        "tensor_peak_bytes": counter.peak,
+        "saved_bytes": counter.saved,
+        "logits_bytes": counter.watched_peak,
+    }
+    return {name: fact(size, "B", method) for name, size in sizes.items()}
 
 
 def _workload(cell: Cell, setting: Setting) -> Any:

@@ -212,3 +212,30 @@ def _orphans() -> list[int]:
         if "bench.worker" in " ".join(process.info["cmdline"] or []) and process.ppid() == 1:
             found.append(process.pid)
     return found
+
+
+def test_counted_tensors_are_the_same_with_other_threads_and_add_up(tmp_path: Path) -> None:
+    found = []
+    for threads in (1, 2):
+        cell = dataclasses.replace(
+            CELL, workload="train_epoch", backend="auto", batch_size=32, threads=threads
+        )
+        findings = run_worker(
+            dataclasses.replace(request_for(tmp_path, cell), measuring="memory"), timeout=120
+        )
+        assert findings.status == "ok", findings.reason
+        names = ("tensor_peak_bytes", "saved_bytes", "logits_bytes")
+        counted = {
+            name: metric.value or 0
+            for name, metric in findings.metrics.items()
+            if name.startswith("tensor_") or name in names
+        }
+        phases = ("weights", "batch", "forward", "backward", "optimizer")
+        parts = sum(counted[f"tensor_{phase}_bytes"] for phase in phases)
+        assert parts == pytest.approx(counted["tensor_peak_bytes"], rel=0.02)
+        assert counted["tensor_optimizer_bytes"] == pytest.approx(
+            2 * counted["tensor_weights_bytes"], rel=0.05
+        )
+        assert all(findings.metrics[name].kind == "deterministic" for name in counted)
+        found.append(counted)
+    assert found[0] == found[1]

@@ -58,7 +58,7 @@ needs_reset = pytest.mark.skipif(not kernel_resets(), reason="the kernel's mark 
 
 
 @needs_reset
-@pytest.mark.parametrize("mib", [64, 256])
+@pytest.mark.parametrize("mib", [64, 1024])
 def test_memory_used_and_freed_inside_a_phase_is_its_peak_within_1_mib(mib):
     values = run_fresh(PHASES.format(phases=[("work", mib)]))["values"]
     assert values["memory_work"] == pytest.approx(mib * MIB, abs=1 * MIB)
@@ -86,9 +86,9 @@ def test_a_peak_before_the_phase_is_not_seen():
 
 @needs_reset
 def test_a_child_of_a_large_process_inherits_no_peak():
-    held = b"x" * 500_000_000
+    held = b"x" * 2_000_000_000
     result = run_fresh(PHASES.format(phases=[("work", 8)]))
-    assert len(held) == 500_000_000
+    assert len(held) == 2_000_000_000
     assert result["values"]["memory_baseline"] < 100 * MIB
     assert max(result["raw"].values()) < 100 * MIB
     assert result["values"]["memory_peak"] == pytest.approx(8 * MIB, abs=1 * MIB)
