@@ -86,7 +86,8 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
                     last = found
             return tried[at]
 
-        metrics[name] = _metric(cell, axis, bracket(getattr(cell, axis), fits), len(probes))
+        found = bracket(getattr(cell, axis), fits)
+        metrics[name] = _metric(cell, axis, found, sum(_along(cell, at, axis) for at in tried))
         if last.status != "ok":
             break
     last.metrics = metrics if last.status == "ok" else {}
@@ -114,6 +115,11 @@ def _metric(cell: Cell, axis: str, found: Bracket, probes: int) -> Metric:
         hi=found.fails,
         reason=reason,
     )
+
+
+def _along(cell: Cell, at: Cell, axis: str) -> bool:
+    """Whether a probe was one of this axis's, the cell itself included."""
+    return dataclasses.replace(at, **{axis: getattr(cell, axis)}) == cell
 
 
 def _told(cell: Cell, found: Findings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Make = Callable[..., Options]
 WRONG = [
     ({"model": "sasrek"}, "--model 'sasrek': choose from bert4rec, gru4rec, mamba4rec, sasrec"),
     ({"suite": "huge"}, "--suite 'huge': choose from smoke, quick"),
-    ({"workload": "nap"}, "--workload 'nap': choose from fit, load"),
+    ({"workload": "nap"}, "--workload 'nap': choose from capacity, fit, load"),
     ({"dtype": "int8"}, "--dtype 'int8': choose from float32, bfloat16, float16"),
     ({"backend": "triton"}, "--backend 'triton': choose from auto, reference, numba, cuda"),
     ({"objective": "bpr"}, "--objective 'bpr': choose from last, all, cloze"),
