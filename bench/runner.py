@@ -130,8 +130,7 @@ class Runner:
     def _attempts(self, cell: Cell) -> list[Findings]:
         """The timed pass, again while it is not steady and there are repeats left."""
         attempts = [self._work(cell, "time")]
-        limit = self.repeats if cell.scenario == "single_stream" else 0
-        while len(attempts) <= limit and (spread(attempts[-1]) or 0.0) > BOUND:
+        while len(attempts) <= self.repeats and (spread(attempts[-1]) or 0.0) > BOUND:
             attempts.append(self._work(cell, "time"))
         return attempts
 
