@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def conclude(report: Report, arguments: argparse.Namespace) -> int:
     """Show the report, write what was asked for; the exit code."""
+    write_outputs(report, arguments)
     console = Console(highlight=False)
     if arguments.explain:
         lines = explain(report, arguments.explain)
@@ -65,7 +66,6 @@ def conclude(report: Report, arguments: argparse.Namespace) -> int:
             console.print(Text(line), soft_wrap=True)
     else:
         print_report(report, console)
-    write_outputs(report, arguments)
     return report.exit_code
 
 

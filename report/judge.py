@@ -91,7 +91,7 @@ def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comp
     half_width = margins.half_width(*metric.key)
     known = math.log1p(UNKNOWN_NOISE) if half_width is None else 2 * half_width
     margin = max(small, known)
-    interval = _of_one_process(metric, log_ratio(metric, pair), margin)
+    interval = _of_one_process(metric, log_ratio(metric, pair), known)
     made = _judged(metric, policy, interval, margin, stage)
     # Other processes of the same code differ too: equality needs the policy's own margin.
     alike = -small < interval.low and interval.high < small
@@ -167,7 +167,7 @@ def _unusable(
     return ""
 
 
-def _of_one_process(metric: PairedMetric, ratio: float, margin: float) -> Interval:
+def _of_one_process(metric: PairedMetric, ratio: float, noise: float) -> Interval:
     """From rounds, else from the instrument's bounds, else from the noise floor or not at all."""
     sign = -1 if metric.better == "higher" else 1
     least = LEAST.get(metric.unit, 1e-300)
@@ -182,7 +182,7 @@ def _of_one_process(metric: PairedMetric, ratio: float, margin: float) -> Interv
         return Interval(ratio, head[0] - base[1], head[1] - base[0], ALPHA, method)
     if metric.kind == "memory_physical":
         method = "one number a side, the noise floor around it"
-        return Interval(ratio, ratio - margin, ratio + margin, ALPHA, method)
+        return Interval(ratio, ratio - noise, ratio + noise, ALPHA, method)
     return Interval(ratio, -math.inf, math.inf, ALPHA, "one number a side")
 
 

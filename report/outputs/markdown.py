@@ -38,7 +38,7 @@ def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
     small_print = (
         f"\n<details><summary>How it was measured</summary>\n\n{small_print}\n</details>\n"
     )
-    written = f"### {_safe(report.headline)}\n"
+    written = f"### {_safe(report.headline)}\n\n{_safe(report.design)}\n"
     left = limit - _size(written) - _size(small_print)
     for title, rows, folded in sections:
         if rows:

@@ -39,6 +39,9 @@ def draw(report: Report, rows: list[Comparison]) -> Figure:
     axes = figure.subplots()
     for place, row in enumerate(rows):
         _draw_row(axes, place, row)
+    moved = [abs(row.change or 0) for row in rows if row.verdict is not Verdict.UNCHANGED]
+    reach = 140 * max([0.1, *moved])
+    axes.set_xlim(max(-100, -reach), reach)  # wide bounds of what did not move end at the edge
     axes.axvline(0, color="black", linewidth=0.8)
     names = [f"{one_line(row.cell_id, 60)}\n{row.metric}: {verdict(row)}" for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=7)

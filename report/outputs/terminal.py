@@ -28,6 +28,7 @@ def print_report(report: Report, console: Console) -> None:
     """Everything a maintainer needs to decide; unchanged cells are only counted."""
     colour = {0: "bold green", 1: "bold red", 3: "bold yellow"}[report.exit_code]
     console.print(Text(report.headline, style=colour), soft_wrap=True)
+    console.print(Text(report.design), soft_wrap=True)
     for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS):
         _print_rows(report.of(chosen), console)
     for line in facts(report):
@@ -35,11 +36,10 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def facts(report: Report) -> list[str]:
-    """The small print, one line each: sides, design, noise, notes, commands."""
+    """The small print, one line each: sides, noise, notes, commands."""
     lines = [
         f"base: {report.base.label}, commit {report.base.commit}; {report.base.machine}",
         f"head: {report.head.label}, commit {report.head.commit}; {report.head.machine}",
-        f"design: {report.design}",
         f"noise floor: {report.noise}",
         *report.notes,
         f"reproduce: {report.command}",
