@@ -20,6 +20,6 @@ def read_parquet(path: Path, where: str, columns: Columns) -> Log:
             # A row takes at least its codes: 4 bytes for the user, 4 for the item, 8 for the time.
             require_room(16 * max(0, file.metadata.num_rows), where)
             table = file.read(columns=[name for name in names if name])
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{where}: broken Parquet file ({str(error).splitlines()[0]})") from error
     return log_from_columns([table[name] if name else None for name in names], where)

@@ -11,6 +11,7 @@ from tests.fuzz.data_files import DataFile, Store
 from tests.fuzz.journals import JournalFolder
 from tests.fuzz.results import ResultFile, RunFolder
 from tests.fuzz.target import Target
+from tests.fuzz.verdicts import Verdicts
 from tests.fuzz.weight_files import Weights
 
 Make = Callable[[Path], Target]
@@ -31,6 +32,7 @@ TARGETS: dict[str, tuple[Make, int]] = {
     "store": (Store, 4),
     "run.json": (ResultFile, 8),
     "run folder": (RunFolder, 4),
+    "verdicts": (Verdicts, 6),
     "journal": (JournalFolder, 6),
     "options": (CommandLine, 6),
     "weights": (Weights, 2),
