@@ -102,7 +102,7 @@ def measured(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Cell],
     return measure
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)
+@pytest.hookimpl(wrapper=True)  # around pytest-benchmark, within the terminal
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     """pytest-benchmark writes its JSON here: if it can't, the run's folder still has all."""
     try:

@@ -46,7 +46,8 @@ class MemoryLimit:
     def join(self, pid: int) -> None:
         """Put a process, which has not taken memory yet, under the limit."""
         if self.group is not None:
-            (self.group / "cgroup.procs").write_text(str(pid))
+            with contextlib.suppress(ProcessLookupError):  # it has died already, and says so itself
+                (self.group / "cgroup.procs").write_text(str(pid))
 
     def kills(self) -> int:
         """How many processes the kernel ended for going beyond the limit."""

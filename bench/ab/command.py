@@ -30,7 +30,7 @@ from bench.ab.sides import (
 )
 from bench.ab.worktree import commit_of, is_dirty, merge_base
 from bench.files import write_whole
-from bench.journal import JournalError, code_hash, new_manifest
+from bench.journal import JournalError, code_hash, new_manifest, one_line
 from bench.options import TEXTS, OptionError, Options
 from bench.session import Session
 from data.log import DataError
@@ -96,6 +96,7 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     head = base if given.aa else head
     in_place = not given.aa and given.head is None and is_dirty(ROOT)
     session = Session.prepare(options)
+    session.hold()
     folder, content = _open(given, options, session, base, head + "+" * in_place)
     print(f"{_short(base)} (base) beside {_short(content['head'])} (head): {folder.name}")
     sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
@@ -150,6 +151,17 @@ def _sides(
     return sides
 
 
+def _content(path: Path) -> dict[str, Any]:
+    """What an earlier start wrote; JournalError where it is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA or not isinstance(content["cells"], list):
+            raise ValueError("of another schema")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise JournalError(f"{path}: damaged ({one_line(error)}); --fresh begins anew") from error
+    return dict(content)
+
+
 def _open(
     given: argparse.Namespace, options: Options, session: Session, base: str, head: str
 ) -> tuple[Path, dict[str, Any]]:
@@ -162,7 +174,7 @@ def _open(
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     found = [] if given.fresh else sorted(options.results.glob(f"ab-*-{key}/ab.json"))
     if found:
-        return found[-1].parent, json.loads(found[-1].read_text())
+        return found[-1].parent, _content(found[-1])
     stamp = datetime.now(UTC)
     folder = options.results / f"ab-{stamp:%Y%m%d-%H%M%S}-{key}"
     folder.mkdir(parents=True)

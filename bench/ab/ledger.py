@@ -16,6 +16,7 @@ from typing import Any, Literal
 from bench.ab.sides import NAMES, Name
 from bench.cell import Cell
 from bench.files import write_whole
+from bench.journal import cannot_write
 from measure.record import Record, RecordError, from_dict
 
 SCHEMA = "seqrec-bench/pair/1"
@@ -57,14 +58,17 @@ class Ledger:
                 return None
             base, head = (from_dict(content[name]) for name in NAMES)
             pair = Pair(stage, number, content["first"], base, head)
-        except (OSError, ValueError, KeyError, TypeError, RecordError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, RecordError):
             return None
         return pair if base.key == head.key == cell.key else None
 
     def write(self, cell: Cell, pair: Pair) -> None:
         path = self._path(cell, pair.stage, pair.number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(pair.to_dict(), sort_keys=True, allow_nan=False))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(pair.to_dict(), sort_keys=True, allow_nan=False))
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
 
     def pairs(self, cell: Cell, stage: Stage) -> list[Pair]:
         """All that there are, from the first to the first that is missing."""

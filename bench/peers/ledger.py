@@ -50,11 +50,18 @@ def read(path: Path) -> dict[str, Any]:
     """The content of a results file; LedgerError where it is not one."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LedgerError(f"{path}: not a results file ({type(error).__name__})") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise LedgerError(f"{path}: not of schema {SCHEMA}")
+    rows = content.get("rows")
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
+        raise LedgerError(f"{path}: rows are not what they must be")
     return content
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("fingerprint"), str)
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

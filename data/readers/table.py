@@ -36,9 +36,9 @@ def _ids(column: pa.ChunkedArray, where: str) -> Ids:
         return encode_integers(_numpy(column), where)
     if pa.types.is_floating(kind):
         values = _numpy(column)
-        if (values != np.trunc(values)).any():
-            fraction = values[values != np.trunc(values)][0]
-            raise DataError(f"{where}: {fraction} is no id; ids are whole numbers or text")
+        wrong = (values != np.trunc(values)) | (np.abs(values) >= 2.0**63)
+        if wrong.any():
+            raise DataError(f"{where}: {values[wrong][0]} is no id; ids are whole numbers or text")
         return encode_integers(values.astype(np.int64), where)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
         coded = column.combine_chunks()

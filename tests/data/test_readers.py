@@ -151,6 +151,10 @@ def _text(content: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(content)
 
 
+def _bytes(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
 def _table(**columns: object) -> Callable[[Path], object]:
     return lambda path: _parquet(path, **columns)
 
@@ -184,6 +188,8 @@ BAD = [
     ("broken.csv.gz", _text("no gzip"), "broken gzip file"),
     ("broken.json", _text('{"user": 1, "item": 2}\n{"user": 1, "it'), "broken JSON lines"),
     ("list.json", _text("[1, 2]\n"), "no JSON object"),
+    ("bytes.json", _bytes(b'{"user": "a\xad", "item": "b"}\n'), "broken JSON lines|no UTF-8 text"),
+    ("lines.csv", _text("a\x1d\x0bb,c\n1,2\n"), r"no user column .* a\\x1d\\x0bb, c"),
     ("ragged.csv", _text("user,item\n1,2\n1,2,3\n"), "broken text table"),
     (
         "negative.parquet",
@@ -200,6 +206,7 @@ BAD = [
     ("nan.csv", _text("user,item\n1,2\n1,NaN\n"), r"item column: no id .* in row 2"),
     ("gap.csv", _text("user,item\n1,2\n,3\n"), r"user column: no id .* in row 2"),
     ("fraction.parquet", _table(user=[1.5, 2.0], item=[1, 2]), "1.5 is no id"),
+    ("huge.parquet", _table(user=[1e300, 2.0], item=[1, 2]), r"1e\+300 is no id"),
     ("flags.parquet", _table(user=[True, False], item=[1, 2]), "ids of type bool"),
     ("words.csv", _text("user,item,timestamp\n1,2,soon\n"), "'soon' is neither number nor date"),
     ("five.csv", _text("1,2,3,4,5\n"), "no header line, and 5 columns"),
