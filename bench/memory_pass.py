@@ -25,6 +25,7 @@ from workloads.setting import Setting
 MEASURED = ("train_epoch", "recommend", "serve_step", "rank_all", "load")
 
 _SMALL = 8
+_STEP = 3  # the phases that a step of training ends with: forward, backward, optimizer
 
 
 def measures_memory(cell: Cell) -> bool:
@@ -71,18 +72,25 @@ def _count_tensors(cell: Cell, setting: Setting) -> dict[str, Metric]:
     catalogue = setting.interactions.num_items + 1  # and one more with a mask token
     counter = TensorBytes(lambda t: t.ndim > 1 and t.shape[-1] in (catalogue, catalogue + 1))
     workload = _workload(cell, setting)
-    for name, work in workload.phases():
+    phases = list(workload.phases())
+    for name, work in phases:
         with counter.phase(name):
             work()
             if name == "batch":  # it comes from NumPy
                 for tensor in vars(workload.batch).values():
                     counter.count(tensor)
+    growth = -counter.alive
+    for name, work in phases[-_STEP:]:
+        with counter.phase(name):
+            work()
+    growth += counter.alive
     method = "tensors through torch's dispatcher, counted; without kernels' own scratch"
     parts = {f"tensor_{name}_bytes": size for name, size in counter.at_peak.items()}
     sizes = parts | {
         "tensor_peak_bytes": counter.peak,
         "saved_bytes": counter.saved,
         "logits_bytes": counter.watched_peak,
+        "tensor_growth_bytes": growth,
     }
     return {name: fact(size, "B", method) for name, size in sizes.items()}
 

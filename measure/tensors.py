@@ -69,6 +69,11 @@ class TensorBytes:
             yield
         self.saved = max(self.saved, saved)
 
+    @property
+    def alive(self) -> int:
+        """Bytes alive now."""
+        return sum(self._alive.values())
+
     def count(self, tensor: Tensor) -> None:
         """Count a tensor that no operation made, such as one from NumPy, in the phase now on."""
         self._see(tensor)
@@ -84,8 +89,8 @@ class TensorBytes:
         self._alive[self._phase] += size
         self._watched_now += size * watched
         self.watched_peak = max(self.watched_peak, self._watched_now)
-        if sum(self._alive.values()) > self.peak:
-            self.peak = sum(self._alive.values())
+        if self.alive > self.peak:
+            self.peak = self.alive
             self.at_peak = dict(self._alive)
 
     def _gone(self, key: int) -> None:

@@ -237,5 +237,6 @@ def test_counted_tensors_are_the_same_with_other_threads_and_add_up(tmp_path: Pa
             2 * counted["tensor_weights_bytes"], rel=0.05
         )
         assert all(findings.metrics[name].kind == "deterministic" for name in counted)
+        assert counted["tensor_growth_bytes"] == 0
         found.append(counted)
     assert found[0] == found[1]
