@@ -135,8 +135,9 @@ def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> s
         return f"other settings: {', '.join(other)}"
     if a.kind in OF_THE_MACHINE and base.fingerprint != head.fingerprint:
         return f"other machines: {_machines(base, head)}"
-    if a.kind in ("energy", "memory_physical") and a.method != b.method:
-        return f"other methods: {a.method} and {b.method}"
+    if a.kind in ("energy", "memory_physical") and (a.method, a.source) != (b.method, b.source):
+        taken = [" of ".join(filter(None, (m.method, m.source))) for m in (a, b)]
+        return f"other methods: {taken[0]} and {taken[1]}"
     return ""
 
 

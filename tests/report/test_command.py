@@ -163,3 +163,25 @@ def test_a_noise_file_sets_the_margin(made: Any, tmp_path: Path, capsys: Any) ->
     assert "±3.1%" in capsys.readouterr().out
     noise.write_text(json.dumps({"schema": "seqrec-bench/noise/1", "floors": [{"cells": 3}]}))
     assert main([str(base), str(base), "--noise", str(noise)]) == 2
+
+
+def test_files_of_pytest_benchmark_itself_are_compared(tmp_path: Path, capsys: Any) -> None:
+    test = tmp_path / "test_sleep.py"
+    test.write_text(
+        "import os, time\n"
+        "def test_sleep(benchmark):\n"
+        "    benchmark.pedantic(time.sleep, args=(float(os.environ['PAUSE']),), rounds=20)\n"
+    )
+    for name, pause in (("base", 0.010), ("head", 0.013)):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name]
+        subprocess.run(
+            [*command, f"--benchmark-json={name}.json"],
+            cwd=tmp_path,
+            env=os.environ | {"PAUSE": str(pause)},
+            check=True,
+            capture_output=True,
+        )
+    base, head = str(tmp_path / "base.json"), str(tmp_path / "head.json")
+    assert main([base, head]) == 1
+    assert capsys.readouterr().out.startswith("REGRESSION: 1 REGRESSED\none process a side")
+    assert main([base, base]) == 0

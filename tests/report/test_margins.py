@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from measure.record import KINDS as RECORDED
 from report.load import InputError
-from report.margins import Margins, Noise, load_margins
+from report.margins import KINDS, Margins, Noise, load_margins
 
 HEAD = "[tool.seqrec-bench.margins]\n"
 
@@ -78,4 +79,12 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str) -> None:
 
 
 def test_the_projects_own_margins_load() -> None:
-    assert load_margins().policy("c", "epoch_time", "time").gate == "hard"
+    margins = load_margins()
+    assert margins.policy("c", "epoch_time", "time").gate == "hard"
+    assert margins.policy("c", "step_time", "time").gate == "off"
+    assert margins.policy("c", "cuda_allocated_peak", "deterministic").margin == 0.01
+    assert margins.policy("c", "params", "deterministic").margin == 0
+
+
+def test_every_kind_that_is_recorded_has_a_policy() -> None:
+    assert set(RECORDED) <= set(KINDS)

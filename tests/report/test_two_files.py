@@ -95,6 +95,18 @@ def test_other_data_and_settings_are_not_compared(made: Any, compared: Any) -> N
     assert found[CELL, "params"].verdict == "UNCHANGED"
 
 
+def test_energies_of_two_sources_are_not_compared(made: Any, compared: Any) -> None:
+    def energy(source: str) -> Record:
+        joules = Metric(5.0, "J", "lower", "energy", "counter", source=source)
+        return epochs(made, 1.0, metrics={"energy": joules}, samples={})
+
+    found = compared([energy("rapl")], [energy("nvml_counter")])[CELL, "energy"]
+    assert found.verdict == "NOT_COMPARABLE"
+    assert "rapl and counter of nvml_counter" in found.reason
+    same = compared([energy("rapl")], [energy("rapl")])[CELL, "energy"]
+    assert same.verdict == "UNCHANGED"
+
+
 def test_cells_come_go_and_fail(made: Any, compared: Any) -> None:
     base = [made.train("sasrec", 50), made.train("gru4rec", 50), made.train("bert4rec", 50)]
     oom = made.train("bert4rec", 50, status="oom", reason="killed <at> 8 GiB", metrics={})
