@@ -12,7 +12,7 @@ import data
 from bench.matrix import cells_of
 from bench.options import TEXTS, OptionError, Options
 from bench.suites import SUITES
-from data.log import Columns, DataError
+from data.log import Columns, DataError, in_one_line
 from tests.fuzz.mutate import mutate
 from tests.fuzz.target import Target
 
@@ -67,7 +67,6 @@ class CommandLine(Target):
 
     def feed(self, given: dict[str, str]) -> str | None:
         values: dict[str, Any] = {"--suite": "smoke", "--results-dir": str(self.folder)} | given
-        self.file_name = ""
         try:
             options = Options(_Config(values))  # type: ignore[arg-type]
             for cell in cells_of(SUITES[options.suite], options.choices):
@@ -79,8 +78,17 @@ class CommandLine(Target):
                 if name != "auto" and name not in data.names():
                     data.load(name, progress=False, cached=False, data_dir=options.data_dir)
         except (OptionError, DataError) as error:
-            return str(error)
-        return None
+            refusal = str(error)
+        else:
+            return None
+        named = (*given, "data set ", "columns ", *map(_last_part, given.values()))
+        assert refusal.startswith(named), f"it names nothing that was given: {refusal}"
+        return refusal
+
+
+def _last_part(text: str) -> str:
+    """How a file is named, where the text is its path."""
+    return in_one_line(Path(text).name) or "--"
 
 
 class _Config:
