@@ -6,7 +6,7 @@ skipped with their reason.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Iterator
 
 from report.amounts import change, verdict
