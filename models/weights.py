@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+
+# The exception's name alone; weights are loaded with weights_only.
 from pickle import UnpicklingError  # nosec B403
 from typing import Any
 

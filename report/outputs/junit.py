@@ -6,6 +6,7 @@ skipped with their reason.
 
 from __future__ import annotations
 
+# It writes XML and parses none.
 import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Iterator
 
