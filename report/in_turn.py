@@ -15,6 +15,7 @@ from report.verdict import Comparison, Report, Side, Verdict
 
 # Bounds of the noise are two of 5% each: with five pairs no wider ones exist.
 NOISE_ALPHA = 0.05
+_UNKNOWN = "not measured on this machine (--aa does): the margins stand as they are"
 
 
 def report_in_turn(
@@ -45,7 +46,7 @@ def report_in_turn(
         base=sides[0],
         head=sides[1],
         design=_design(content, screened, confirmed),
-        noise=noise_line(margins),
+        noise=noise_line(margins) if margins.noise else _UNKNOWN,
         command=command,
         comparisons=judged,
         strict=strict,

@@ -214,11 +214,12 @@ def _judged(
     sign = -1 if metric.better == "higher" else 1
     ends = [sign * end + 0.0 for end in (interval.estimate, interval.low, interval.high)]
     shown = [end if absolute else _expm1(end) for end in (ends[0], min(ends), max(ends))]
-    change, low, high = (end if math.isfinite(end) else None for end in shown)
+    known = [math.isfinite(end) for end in (ends[0], min(ends), max(ends))]
+    change, low, high = (end if at else None for end, at in zip(shown, known, strict=True))
     return replace(
         made,
         change=change,
-        low=low if math.isfinite(min(ends)) else None,
+        low=low,
         high=high,
         alpha=interval.alpha,
         margin=margin if absolute else _expm1(margin),

@@ -57,6 +57,12 @@ def test_a_change_is_screened_then_confirmed_then_red() -> None:
     assert said == {"latency_p50": Verdict.REGRESSED, "params": Verdict.UNCHANGED}
 
 
+def test_a_bound_that_does_not_exist_is_none() -> None:
+    (found, _) = verdicts(Margins(), {CELL: pairs(3, 0.2)}, {})
+    assert (found.verdict, found.low, found.high) == (Verdict.INCONCLUSIVE, None, None)
+    assert found.change == pytest.approx(0.2, abs=0.01)
+
+
 def test_no_change_is_shown_to_be_none_without_confirmation() -> None:
     screened = {CELL: pairs(5, 0.0)}
     assert needs(Margins(), screened, {}) == []
