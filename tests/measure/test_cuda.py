@@ -4,8 +4,11 @@ import pytest
 
 from measure import clock
 from measure.device import device_used_bytes, list_gpus
+from measure.energy import EnergyMeter, idle_watts, measure_windows
+from measure.energy_source import find_source
 from measure.machine import describe_machine
 from measure.memory import make_memory
+from measure.roofline import measure_peak
 
 torch = pytest.importorskip("torch")
 
@@ -62,3 +65,20 @@ def test_the_description_names_the_gpu_and_its_driver():
     assert machine["gpus"][0]["name"] == torch.cuda.get_device_name(0)
     assert machine["gpus"][0]["memory_bytes"] > 0
     assert device_used_bytes(0)[0] > 0
+
+
+def test_a_busy_gpu_takes_more_than_an_idle_one():
+    source = find_source("cuda")
+    assert source.name in ("nvml_counter", "nvml_power_integrated"), source.reason
+    block = torch.randn(4096, 4096, device="cuda")
+    with EnergyMeter(source) as meter:
+        idle = idle_watts(meter, seconds=2.0)
+        (window,) = measure_windows(lambda: block @ block, meter, device="cuda", count=1)
+    assert window.seconds >= 5
+    assert window.joules / window.seconds > idle > 0
+
+
+def test_the_peaks_of_a_gpu_are_those_of_a_gpu():
+    peak = measure_peak("cuda", "float32")
+    assert peak.flops_per_second > 1e12
+    assert peak.bandwidth(2**30) > 1e11
