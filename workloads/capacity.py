@@ -1,5 +1,5 @@
-"""A training step on full histories: does it fit in memory? Two steps, for the second runs beside
-the optimizer's state.
+"""Training steps on full histories: do they fit in memory? Three, for later ones run beside the
+optimizer's state and in a heap that earlier ones have left with gaps; nothing is tidied in between.
 
 Every row has exactly L events, drawn at random, so what it takes depends on L, the batch size and
 the catalogue alone, and not on how long a log's histories are.
@@ -7,16 +7,28 @@ the catalogue alone, and not on how long a log's histories are.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 
 from data.batches import Batch
 from workloads.train_epoch import TrainEpoch
 
+_STEPS = 3
 _MASKED_EVERY = 5  # of cloze: a fifth, as the loader's default
 
 
 class Capacity(TrainEpoch):
-    """`phases()` are those of TrainEpoch, on a batch of its own."""
+    """`phases()` are the weights, a batch of full histories, and steps on it."""
+
+    def phases(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        yield "weights", self._weights
+        yield "batch", self._batch
+        yield "steps", self._steps
+
+    def _steps(self) -> None:
+        for _ in range(_STEPS):
+            self.trainer.step(self.batch)
 
     def _batch(self) -> None:
         self.batch = self._full().to(self.setting.device)

@@ -78,4 +78,4 @@ def test_a_real_probe_fits_or_dies_alone(tmp_path: Path, length: int, status: st
     assert findings.status == status, findings.reason
     if status == "oom":
         assert findings.oom is not None
-        assert findings.oom["phase"] in ("batch", "forward", "backward", "measured")
+        assert findings.oom["phase"] in ("batch", "forward", "backward", "optimizer", "measured")
