@@ -100,8 +100,8 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
 def _metric(cell: Cell, axis: str, found: Bracket, probes: int) -> Metric:
     other = "batch_size" if axis == "seq_len" else "seq_len"
     method = (
-        f"three training steps of full histories at {other} {getattr(cell, other)}, a fresh process a"
-        f" probe, doubled then bisected to a step of {step(found.fits)}"
+        f"three training steps of full histories at {other} {getattr(cell, other)}, a fresh process"
+        f" a probe, doubled then bisected to a step of {step(found.fits)}"
     )
     reason = found.reason if found.fits else found.reason or f"not even {axis} 1 fits"
     return Metric(

@@ -66,6 +66,15 @@ def explain(error: BaseException, *, stage: str | None, limit: int | None) -> di
     }
 
 
+def in_a_line(oom: dict[str, Any]) -> str:
+    """ "out of memory in forward: 64 MiB refused, limit 2000 MB"."""
+    asked, limit = oom["requested_bytes"], oom["limit_bytes"]
+    facts = [f"{asked / 2**20:,.0f} MiB refused"] if asked is not None else []
+    facts += [f"limit {limit / 10**6:,.0f} MB"] if limit is not None else []
+    where = f" in {oom['phase']}" if oom["phase"] else ""
+    return f"out of memory{where}" + (": " + ", ".join(facts) if facts else "")
+
+
 def explain_death(
     *, stage: str | None, limit: int | None, peak: int | None, signal: int, last_words: str = ""
 ) -> dict[str, Any]:

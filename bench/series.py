@@ -41,7 +41,7 @@ def pruned(cell: Cell, source: Record, machine: dict[str, Any], started: str) ->
         cell.key,
         cell.to_dict(),
         "pruned_oom",
-        reason=f"not tried: {source.cell_id} (L={length}) ran out of memory",
+        reason=f"not tried, L={length} ran out of memory ({source.cell_id})",
         oom={"derived_from": source.cell_id, "limit_bytes": (source.oom or {}).get("limit_bytes")},
         machine=machine,
         started=started,

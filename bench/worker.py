@@ -23,7 +23,7 @@ from bench.cell import Cell
 from bench.files import write_whole
 from bench.findings import Findings
 from bench.lifeline import bind_to_parent
-from bench.out_of_memory import explain, is_out_of_memory
+from bench.out_of_memory import explain, in_a_line, is_out_of_memory
 from measure.clock import now
 from measure.record import Metric
 
@@ -88,9 +88,10 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno in _DISK:
             _cannot_write(error)
         _lift_limit()
-        if is_out_of_memory(error):
-            findings.oom = explain(error, stage=findings.failed_in, limit=request.memory_limit)
         findings.status, findings.reason = classify(error)
+        if findings.status == "oom":
+            oom = explain(error, stage=findings.failed_in, limit=request.memory_limit)
+            findings.oom, findings.reason = oom, in_a_line(oom)
         findings.details = traceback.format_exc()
     content = dataclasses.asdict(findings) | {"began": began, "ended": now()}
     try:

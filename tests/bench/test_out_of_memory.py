@@ -73,6 +73,8 @@ def test_a_worker_says_where_in_which_phase_and_how_much(
     assert oom["where"] == "host"
     assert oom["phase"] in phases
     assert oom["stage"] == "measured"
+    assert (findings.reason or "").startswith(f"out of memory in {oom['phase']}: ")
+    assert (findings.reason or "").endswith(f"limit {limit} MB")
     assert oom["limit_bytes"] == limit * 10**6
     if findings.resolved["memory_limit_by"] == "RLIMIT_DATA":
         assert oom["requested_bytes"] > 10**6
