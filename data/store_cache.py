@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import tokenize
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,7 +43,7 @@ _CODE = Path(__file__).parent
 # What numpy and json raise for files that are not what they were.
 _DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
-    *(SyntaxError, tokenize.TokenError, RecursionError, MemoryError),
+    *(SyntaxError, tokenize.TokenError, RecursionError, MemoryError, UserWarning),
 )
 _NOT_THE_STORES = ("batches.py", "download.py", "synthetic.py")
 
@@ -102,7 +103,9 @@ def _open(folder: Path, name: str, source: str) -> Interactions | None:
 
 
 def _map(folder: Path, name: str, expected: int) -> NDArray[Any]:
-    mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # what numpy says of headers it did not write
+        mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     # A plain array over the same pages: numpy's memmap class costs at each index operation.
     array: NDArray[Any] = np.asarray(mapped)
     if array.nbytes <= _CHECKED_BYTES and _checksum(array) != expected:

@@ -32,7 +32,7 @@ def write_exchange(log: Interactions, folder: Path) -> None:
 
 def read_exchange(folder: Path) -> Interactions:
     """The histories that `write_exchange` was given, without their original ids."""
-    with np.load(folder / "log.npz") as stored:
+    with np.load(folder / "log.npz", allow_pickle=False) as stored:
         num_items = int(stored["num_items"])
         return Interactions(
             name="exchange",
