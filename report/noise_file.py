@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from measure.record import is_number
 from report.load import InputError, read_json
 from report.margins import Noise
 
@@ -39,5 +39,8 @@ def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     width = entry.get("half_width")
-    number = isinstance(width, int | float) and math.isfinite(width) and width >= 0
-    return number and all(isinstance(entry.get(name), str) for name in ("cells", "metric"))
+    return (
+        is_number(width)
+        and width >= 0
+        and all(isinstance(entry.get(name), str) for name in ("cells", "metric"))
+    )

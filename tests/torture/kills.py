@@ -20,7 +20,7 @@ def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: 
 
     Args:
         whole: what an undisturbed run's cells say; a run that was killed ends with the same.
-        life: seconds that a worker lives, and from which moments are drawn.
+        life: about how many seconds a worker lives: moments are drawn from so long.
     """
     rng = random.Random(seed)
     counts = dict.fromkeys(TARGETS, 0)
@@ -36,11 +36,15 @@ def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: 
                 place, kept = folder / f"kills-{rounds}", {}
                 place.mkdir()
             run = Start(place, "--retry-failed")
-        target = rng.choice(TARGETS)
+        target = min(TARGETS, key=lambda name: (counts[name], rng.random()))
         early = target == "run" and rng.random() < 0.3  # before its first worker too
         worker = None if early else run.next_worker()
         time.sleep(rng.uniform(0.0, life))
-        counts[target] += _kill(target, run, worker)
+        hit = _kill(target, run, worker)
+        counts[target] += hit
+        life *= (
+            1.05 if hit else 0.8
+        )  # so that most moments lie within a worker's life, as it is now
         compared += _compare(kept, place)
         if sys.stdout.isatty():
             print(f"\r{sum(counts.values())} of {wanted} kills", end="", flush=True)
@@ -65,7 +69,7 @@ def _kill(target: str, run: Start, worker: psutil.Process | None) -> bool:
     """Whether it was alive to be killed."""
     if target == "worker":
         return worker is not None and _sigkill(worker)
-    if not run.alive:
+    if not run.alive or (target == "both" and (worker is None or not worker.is_running())):
         return False
     workers = run.workers()
     run.process.kill()
