@@ -38,9 +38,6 @@ def noise_json(floors: Sequence[Noise], fingerprint: str) -> str:
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
-    width = entry.get("half_width")
-    return (
-        is_number(width)
-        and width >= 0
-        and all(isinstance(entry.get(name), str) for name in ("cells", "metric"))
-    )
+    width: Any = entry.get("half_width")
+    texts = all(isinstance(entry.get(name), str) for name in ("cells", "metric"))
+    return is_number(width) and bool(width >= 0) and texts

@@ -42,9 +42,7 @@ def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: 
         time.sleep(rng.uniform(0.0, life))
         hit = _kill(target, run, worker)
         counts[target] += hit
-        life *= (
-            1.05 if hit else 0.8
-        )  # so that most moments lie within a worker's life, as it is now
+        life *= 1.05 if hit else 0.8  # so that most moments lie within a worker's life
         compared += _compare(kept, place)
         if sys.stdout.isatty():
             print(f"\r{sum(counts.values())} of {wanted} kills", end="", flush=True)
