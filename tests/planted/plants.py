@@ -52,8 +52,8 @@ def _slower_scan(percent: int, shares: float) -> Plant:
 
 
 PLANTS: tuple[Plant, ...] = (
-    _slower_scan(10, 0.9),
-    _slower_scan(25, 2.2),
+    _slower_scan(10, 1.2),
+    _slower_scan(25, 2.8),
     Plant(
         "an extra copy in the loss",
         (
