@@ -2,6 +2,7 @@
 
     python regression_report.py BASE HEAD         two result files or run folders
     python regression_report.py --ab BASE_REF     this checkout and its merge base, measured in turn
+    python regression_report.py --history [FILE]  commit by commit: where levels changed
 
 BASE and HEAD are result files (of `pytest bench/ --benchmark-json=...`, or any pytest-benchmark
 JSON) or run folders. Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3 not decided.
