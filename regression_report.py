@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import shlex
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from report.command import add_output_options, conclude, main
 from report.in_turn import noise_floors, report_in_turn
 from report.load import InputError
 from report.margins import load_margins
-from report.noise_file import noise_json, read_noise
+from report.noise_file import keep_noise, read_noise
 from report.pairing import needs
 
 
@@ -43,23 +45,24 @@ def in_turn() -> int:
     given = parser.parse_args()
     try:
         kept = given.noise or ab.noise_file(given)
-        noise = read_noise(kept) if given.noise or (kept.exists() and not given.aa) else ()
-        margins = load_margins(given.margins, noise)
+        noise = () if given.aa or not (given.noise or kept.exists()) else read_noise(kept)
+        hosted = os.environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
+        margins = replace(load_margins(given.margins, noise), hosted=hosted)
         measured = ab.measure(given, partial(needs, margins))
         if given.aa:
-            floors = noise_floors(measured.screened, measured.confirmed)
-            text = noise_json(floors, measured.content["machine"]["fingerprint"])
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(text)
+            keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)
             print(f"the noise of this machine is kept in {kept}")
         report = report_in_turn(
             measured.folder,
             margins,
             command=shlex.join(["python", "regression_report.py", *sys.argv[1:]]),
             strict=given.strict,
-            note="the time was over before all was decided" if measured.out_of_time else "",
+            out_of_time=measured.out_of_time,
         )
         return conclude(report, given)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except (InputError, *ab.REFUSALS) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,23 +8,26 @@ from typing import Any
 
 from report.hodges_lehmann import paired
 from report.judge import OF_THE_MACHINE, ratios
-from report.margins import Margins, Noise
+from report.margins import Margins, Noise, Policy
 from report.pairing import PairsOf, measured_in_turn, read_comparison, verdicts
+from report.status import compare
 from report.two_files import noise_line
-from report.verdict import Comparison, Report, Side, Verdict
+from report.verdict import Comparison, PairedMetric, Report, Side, Verdict
 
 # Bounds of the noise are two of 5% each: with five pairs no wider ones exist.
 NOISE_ALPHA = 0.05
+_HOSTED = "; a hosted runner, so that 10% of time is the margin"
 _UNKNOWN = "not measured on this machine (--aa does): the margins stand as they are"
 
 
 def report_in_turn(
-    folder: Path, margins: Margins, *, command: str, strict: bool = False, note: str = ""
+    folder: Path, margins: Margins, *, command: str, strict: bool = False, out_of_time: bool = False
 ) -> Report:
     """The report on results/ab-...; InputError where something there can't be read.
 
     Args:
-        command: what reproduces it. note: something else that a reader should know.
+        command: what reproduces it.
+        out_of_time: whether pairs were still wanting when the time was over.
     """
     content, screened, confirmed = read_comparison(folder)
     machine = content["machine"]
@@ -39,18 +42,19 @@ def report_in_turn(
         )
         for name in ("base", "head")
     ]
-    judged = tuple(
-        _with_command(found, command) for found in verdicts(margins, screened, confirmed)
-    )
+    found = verdicts(margins, screened, confirmed)
+    found += [_not_reached(cell) for cell in content.get("cells", ()) if cell not in screened]
+    decide = command if out_of_time else f"{command} --fresh"
+    judged = tuple(_with_command(one, decide) for one in found)
     return Report(
         base=sides[0],
         head=sides[1],
         design=_design(content, screened, confirmed),
-        noise=noise_line(margins) if margins.noise else _UNKNOWN,
+        noise=(noise_line(margins) if margins.noise else _UNKNOWN) + _HOSTED * margins.hosted,
         command=command,
         comparisons=judged,
         strict=strict,
-        notes=(note,) if note else (),
+        notes=tuple(_notes(content, out_of_time)),
     )
 
 
@@ -73,6 +77,26 @@ def _design(content: dict[str, Any], screened: PairsOf, confirmed: PairsOf) -> s
     pairs = f"{sum(map(len, screened.values()))} pairs of processes to screen, {fresh} to confirm"
     what = "the base beside itself (A/A)" if content.get("aa") else "both sides in turn"
     return f"{what}: {pairs}, A B B A, order seed {content.get('order_seed', 0)}"
+
+
+def _not_reached(cell_id: str) -> Comparison:
+    made = PairedMetric(cell_id, "cell", "", "none", "capacity")
+    reason = "not measured: the time was over"
+    return compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
+
+
+def _notes(content: dict[str, Any], out_of_time: bool) -> list[str]:
+    notes = []
+    if out_of_time:
+        notes.append("the time was over before all was decided: the same command goes on")
+    if content.get("harness"):
+        notes.append(
+            "both sides were run by this checkout's harness: what changed in"
+            f" {', '.join(content['harness'])} is not judged"
+        )
+    if not content.get("environments") and content.get("pins"):
+        notes.append("pins changed, but both sides had one environment (--environments gives two)")
+    return notes
 
 
 def _with_command(found: Comparison, command: str) -> Comparison:

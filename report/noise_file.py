@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,20 @@ def noise_json(floors: Sequence[Noise], fingerprint: str) -> str:
     ]
     content = {"schema": SCHEMA, "fingerprint": fingerprint, "floors": entries}
     return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> None:
+    """Write the floors of a machine, beside those that the file has of other cells and metrics.
+
+    Raises:
+        InputError: the file is there and is none. OSError: it can't be written.
+    """
+    before = read_noise(path) if path.exists() else ()
+    known = {(floor.cells, floor.metric): floor for floor in (*before, *floors)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.tmp")
+    half.write_text(noise_json(list(known.values()), fingerprint))
+    os.replace(half, path)
 
 
 def _is_entry(entry: Any) -> bool:

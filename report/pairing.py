@@ -16,14 +16,17 @@ from typing import Any, Protocol
 
 from measure.record import Metric, Record, RecordError, from_dict
 from report.load import InputError
-from report.margins import Margins
+from report.margins import Margins, Policy
 from report.screening import Need, judge, needed
-from report.status import judge_status, only_on
+from report.status import compare, judge_status, only_on
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 SCHEMAS = ("seqrec-bench/ab/1", "seqrec-bench/pair/1")
 STAGES = ("screen", "confirm")
 _SEED = re.compile(r"-s(\d+)$")
+# What bench/runner.py writes where only the memory pass of a cell failed.
+_MEMORY_PASS = re.compile(r"memory pass: (\w+): ")
+_ENOUGH = 4  # pairs, after which a block that failed once is left to chance
 
 
 class Blocks(Protocol):
@@ -46,13 +49,16 @@ class _Kept:
 
 
 def measured_in_turn(screened: PairsOf, confirmed: PairsOf) -> list[PairedMetric]:
-    """One entry for each metric that both sides of a cell have, with all its pairs."""
+    """One entry for each metric that both sides of a cell have, with all its pairs.
+
+    Cells of which the sides had other data have none: their numbers are of different things.
+    """
     found: list[PairedMetric] = []
     for cell_id, pairs in screened.items():
         whole = [pair for pair in pairs if _ran(pair)]
         fresh = [pair for pair in confirmed.get(cell_id, ()) if _ran(pair)]
-        if whole:
-            base, head = whole[0].base.metrics, whole[0].head.metrics
+        if whole and not _other_data(whole[0]):
+            base, head = _metrics(whole, "base"), _metrics(whole, "head")
             found += [
                 _paired(cell_id, name, base[name], whole, fresh)
                 for name in sorted(set(base) & set(head))
@@ -62,7 +68,12 @@ def measured_in_turn(screened: PairsOf, confirmed: PairsOf) -> list[PairedMetric
 
 def needs(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Need]:
     """What to measure next, the most urgent first."""
-    return needed(measured_in_turn(screened, confirmed), margins)
+    doubtful = [
+        Need(cell_id, "screen", 1)
+        for cell_id, pairs in screened.items()
+        if failing(pairs) is _UNDECIDED and len(pairs) < _ENOUGH
+    ]
+    return doubtful + needed(measured_in_turn(screened, confirmed), margins)
 
 
 def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Comparison]:
@@ -70,14 +81,44 @@ def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Co
     found = judge(measured_in_turn(screened, confirmed), margins)
     for cell_id, pairs in screened.items():
         everything = [*pairs, *confirmed.get(cell_id, ())]
-        odd = next((pair for pair in everything if not _ran(pair)), None)
-        if odd is not None:
-            sides = ((side.status, side.reason) for side in (odd.base, odd.head))
-            status = judge_status(cell_id, *sides)
+        failed = failing(everything)
+        if isinstance(failed, tuple):
+            status = judge_status(cell_id, *failed)
             found += [] if status is None else [status]
+        elif failed is _UNDECIDED:
+            odd = next(pair for pair in everything if not _ran(pair))
+            found.append(_failed_once(cell_id, odd, len(everything)))
+        elif pairs and _other_data(pairs[0]):
+            found.append(only_on(cell_id, Verdict.NOT_COMPARABLE, "data", _other_data(pairs[0])))
         elif pairs:
-            found += _on_one_side(cell_id, pairs[0])
+            found += _on_one_side(cell_id, pairs)
     return found
+
+
+Ended = tuple[str, str | None]  # status and reason
+_UNDECIDED = "a block failed, which may be chance"
+
+
+def failing(pairs: Sequence[Blocks]) -> tuple[Ended, Ended] | str | None:
+    """How both sides ended where a cell does not run; _UNDECIDED where one block failed and others
+    did not; None where all ran.
+
+    What a model or a check refuses, it refuses always; time-outs, crashes and memory may be chance,
+    and count where they happened twice.
+    """
+    odd = [pair for pair in pairs if not _ran(pair)]
+    if not odd:
+        return None
+    certain = [
+        pair
+        for pair in odd
+        if {_ended(pair.base)[0], _ended(pair.head)[0]} & {"unsupported", "incorrect"}
+    ]
+    worse = [pair for pair in odd if _ended(pair.base)[0] == "ok"]
+    if certain or len(odd) > 1:
+        chosen = (certain or (worse if len(worse) > 1 else odd))[0]
+        return _ended(chosen.base), _ended(chosen.head)
+    return _UNDECIDED
 
 
 def read_comparison(folder: Path) -> tuple[dict[str, Any], PairsOf, PairsOf]:
@@ -113,9 +154,14 @@ def _paired(
         like.kind,
         screen=tuple(_values(cell_id, name, pair) for pair in pairs),
         confirm=tuple(_values(cell_id, name, pair) for pair in fresh),
-        base_users=first.base.metrics[name].n,
-        head_users=first.head.metrics[name].n,
+        base_users=_count(first.base, name),
+        head_users=_count(first.head, name),
     )
+
+
+def _count(record: Record, name: str) -> int | None:
+    metric = record.metrics.get(name)
+    return None if metric is None else metric.n
 
 
 def _values(cell_id: str, name: str, pair: Blocks) -> Pair:
@@ -126,11 +172,45 @@ def _values(cell_id: str, name: str, pair: Blocks) -> Pair:
 
 
 def _ran(pair: Blocks) -> bool:
-    return pair.base.status == pair.head.status == "ok"
+    return _ended(pair.base)[0] == _ended(pair.head)[0] == "ok"
 
 
-def _on_one_side(cell_id: str, pair: Blocks) -> list[Comparison]:
-    base, head = set(pair.base.metrics), set(pair.head.metrics)
+def _ended(record: Record) -> Ended:
+    """Its status; that of its memory pass where the timed one ended well and this did not."""
+    if record.status == "ok":
+        for metric in record.metrics.values():
+            failed = _MEMORY_PASS.match(metric.reason or "")
+            if failed:
+                return failed[1], metric.reason
+    return record.status, record.reason
+
+
+def _other_data(pair: Blocks) -> str:
+    """What the sides were measured on, where it differs."""
+    hashes = [record.data.get("sequence_hash") for record in (pair.base, pair.head)]
+    return "" if hashes[0] == hashes[1] else f"other sequences: {hashes[0]} and {hashes[1]}"
+
+
+def _failed_once(cell_id: str, odd: Blocks, count: int) -> Comparison:
+    sides = zip(("base", "head"), (_ended(odd.base), _ended(odd.head)), strict=True)
+    said = "; ".join(f"{name}: {end[0]} ({end[1]})" for name, end in sides if end[0] != "ok")
+    made = PairedMetric(cell_id, "status", "", "none", "capacity")
+    reason = f"one pair of {count} did not run, which may be chance: {said}"
+    return compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
+
+
+def _metrics(pairs: Sequence[Blocks], side: str) -> dict[str, Metric]:
+    """Every metric that a side has in any pair."""
+    found: dict[str, Metric] = {}
+    for pair in pairs:
+        record: Record = getattr(pair, side)
+        for name, metric in record.metrics.items():
+            found.setdefault(name, metric)
+    return found
+
+
+def _on_one_side(cell_id: str, pairs: Sequence[Blocks]) -> list[Comparison]:
+    base, head = set(_metrics(pairs, "base")), set(_metrics(pairs, "head"))
     gone = [only_on(cell_id, Verdict.REMOVED, name) for name in sorted(base - head)]
     return gone + [only_on(cell_id, Verdict.NEW, name) for name in sorted(head - base)]
 

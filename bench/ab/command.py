@@ -20,6 +20,7 @@ from bench.ab.blocks import Blocks
 from bench.ab.campaign import Campaign, Needs, Pairs
 from bench.ab.ledger import Ledger
 from bench.ab.sides import (
+    HARNESS,
     NAMES,
     Name,
     Side,
@@ -28,7 +29,7 @@ from bench.ab.sides import (
     take_down,
     with_environment,
 )
-from bench.ab.worktree import commit_of, is_dirty, merge_base
+from bench.ab.worktree import changed, commit_of, is_dirty, merge_base
 from bench.files import write_whole
 from bench.journal import JournalError, code_hash, new_manifest, one_line
 from bench.options import TEXTS, OptionError, Options
@@ -42,7 +43,8 @@ REFUSALS = (OptionError, GitError, SideError, DataError, JournalError)
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = "seqrec-bench/ab/1"
 # Not of use here: what is measured again, and when, is the comparison's own.
-_NOT_OURS = ("--suite",)
+_NOT_OURS = ("--suite", "--repeats", "--energy")
+PINS = ("pyproject.toml", "constraints.txt")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,6 @@ class Measured:
     """A comparison as measured: where it lies, and its pairs by cell id.
 
     Args:
-        aa: whether both sides are the same commit, to see this machine's noise.
         out_of_time: whether pairs were still wanting when the time box ended.
     """
 
@@ -61,8 +62,9 @@ class Measured:
     out_of_time: bool
 
     @property
-    def aa(self) -> bool:
-        return bool(self.content["aa"])
+    def machine(self) -> str:
+        """The fingerprint of the machine that measured."""
+        return str(self.content["machine"]["fingerprint"])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -99,18 +101,20 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     session.hold()
     folder, content = _open(given, options, session, base, head + "+" * in_place)
     print(f"{_short(base)} (base) beside {_short(content['head'])} (head): {folder.name}")
-    sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
-    campaign = Campaign(
-        session.cells,
-        Ledger(folder),
-        Blocks(folder, sides, options, _manifest(options, session)),
-        needs,
-        seconds,
-        seed=options.order_seed,
-        say=_say,
-    )
-    campaign.run()
-    take_down(folder, ROOT)
+    try:
+        sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
+        campaign = Campaign(
+            session.cells,
+            Ledger(folder),
+            Blocks(folder, sides, options, _manifest(options, session)),
+            needs,
+            seconds,
+            seed=options.order_seed,
+            say=_say,
+        )
+        campaign.run()
+    finally:
+        take_down(folder, ROOT)
     content["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
     _keep(folder, content)
     return Measured(
@@ -170,7 +174,8 @@ def _open(
     code = code_hash(ROOT)
     parts = [base, head, given.aa, given.environments, options.order_seed, code]
     parts += [machine["fingerprint"], sorted(cell.key for cell in session.cells)]
-    parts += [session.data_hashes, options.memory_limit]
+    parts += [session.data_hashes, options.memory_limit, options.cpus]
+    parts += [(ROOT / name).read_text() for name in PINS if (ROOT / name).exists()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     found = [] if given.fresh else sorted(options.results.glob(f"ab-*-{key}/ab.json"))
     if found:
@@ -186,6 +191,8 @@ def _open(
         "cells": [cell.cell_id for cell in session.cells],
         "dataset": session.dataset_line,
         "environments": bool(given.environments),
+        "harness": changed(ROOT, base, head.rstrip("+"), *HARNESS),
+        "pins": changed(ROOT, base, head.rstrip("+"), *PINS),
         "machine": machine,
         "order_seed": options.order_seed,
         "started": stamp.isoformat(timespec="seconds"),

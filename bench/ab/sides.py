@@ -79,7 +79,9 @@ def with_environment(side: Side, folder: Path, code: Path) -> Side:
         command = [str(python), "-m", "pip", "install", "--quiet", "--editable", str(code)]
         if pins.exists():
             command += ["--constraint", str(pins)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        # Not PIP_CONSTRAINT, by which tox would pin both sides to the head's versions.
+        given = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+        done = subprocess.run(command, capture_output=True, text=True, env=given)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
             raise SideError(f"environment of {side.name} ({side.commit[:12]}): {last}")

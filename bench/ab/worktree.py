@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from pathlib import Path
 
 from measure.git import GitError, git
@@ -39,28 +41,34 @@ def is_dirty(root: Path) -> bool:
     return bool(git(root, "status", "--porcelain"))
 
 
+def changed(root: Path, base: str, head: str, *paths: str) -> list[str]:
+    """Which of these files and folders differ between two commits."""
+    return [path for path in paths if git(root, "diff", "--name-only", base, head, "--", path)]
+
+
 def add_worktree(root: Path, folder: Path, commit: str) -> None:
     """The files of `commit` in `folder`; one that is there already, of that commit, is kept."""
     if folder.exists():
-        try:
-            if git(folder, "rev-parse", "HEAD") == commit and not is_dirty(folder):
-                return
-        except GitError:
-            pass
+        if _is_worktree(folder) and commit_of(folder, "HEAD") == commit and not is_dirty(folder):
+            return
         remove_worktree(root, folder)
     git(root, "worktree", "prune")
-    git(
-        root,
-        "worktree",
-        "add",
-        "--detach",
-        "--force",
-        str(folder),
-        commit,
-        timeout=_CHECKOUT_SECONDS,
-    )
+    add = ("worktree", "add", "--detach", "--force", str(folder), commit)
+    git(root, *add, timeout=_CHECKOUT_SECONDS)
 
 
 def remove_worktree(root: Path, folder: Path) -> None:
-    """Take the folder away, and git's note of it."""
-    git(root, "worktree", "remove", "--force", "--force", str(folder))
+    """Take the folder away, and git's note of it, also where one of both is gone already."""
+    with contextlib.suppress(GitError):
+        git(root, "worktree", "remove", "--force", "--force", str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(GitError):
+        git(root, "worktree", "prune")
+
+
+def _is_worktree(folder: Path) -> bool:
+    """Asked in an empty folder, git would answer for the checkout around it."""
+    try:
+        return Path(git(folder, "rev-parse", "--show-toplevel")).resolve() == folder.resolve()
+    except GitError:
+        return False

@@ -73,7 +73,10 @@ def _try(plant: Plant, suite: Path, limit: str) -> dict[str, Any]:
     if not verdicts.exists():
         return row | {"found": False, "said": (done.stderr or done.stdout)[-300:], "pairs": 0}
     found = json.loads(verdicts.read_text())["comparisons"]
-    return row | _judge(plant, found)
+    row |= _judge(plant, found)
+    if not plant.moved and done.returncode != 0:  # nothing planted: the report has to pass
+        row |= {"found": False, "said": f"exit code {done.returncode}"}
+    return row
 
 
 def _judge(plant: Plant, found: list[dict[str, Any]]) -> dict[str, Any]:

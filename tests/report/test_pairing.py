@@ -74,10 +74,50 @@ def test_no_change_is_shown_to_be_none_without_confirmation() -> None:
     [("unsupported", Verdict.FAILED), ("incorrect", Verdict.FAILED), ("oom", Verdict.OOM_NEW)],
 )
 def test_a_cell_that_no_longer_runs_is_red(status: str, verdict: Verdict) -> None:
-    gone = [Pair(record(1e-3), record(1e-3, status))]
+    gone = [Pair(record(1e-3), record(1e-3, status)) for _ in range(2)]
+    assert needs(Margins(), {CELL: gone}, {}) == []
     (found,) = verdicts(Margins(), {CELL: gone}, {})
     assert (found.verdict, found.metric) == (verdict, "status")
     assert "as planned" in found.reason
+
+
+def test_a_block_that_failed_once_is_not_a_verdict_and_asks_for_more() -> None:
+    crash = Pair(record(1e-3), record(1e-3, "timeout"))
+    screened = {CELL: [crash]}
+    assert [(n.cell_id, n.stage) for n in needs(Margins(), screened, {})] == [(CELL, "screen")]
+    (found,) = verdicts(Margins(), screened, {})
+    assert (found.verdict, found.metric) == (Verdict.INCONCLUSIVE, "status")
+    good = {CELL: [*pairs(5, 0.0), crash]}
+    said = {c.metric: c.verdict for c in verdicts(Margins(), good, {})}
+    assert said["status"] is Verdict.INCONCLUSIVE
+    assert said["latency_p50"] is Verdict.UNCHANGED
+    twice = {CELL: [*pairs(5, 0.0), crash, crash]}
+    said = {c.metric: c.verdict for c in verdicts(Margins(), twice, {})}
+    assert said["status"] is Verdict.FAILED
+
+
+def test_a_crash_of_head_is_not_hidden_behind_one_of_base() -> None:
+    base_fails = Pair(record(1e-3, "timeout"), record(1e-3))
+    head_fails = Pair(record(1e-3), record(1e-3, "error"))
+    said = verdicts(Margins(), {CELL: [base_fails, *pairs(3, 0.0), head_fails, head_fails]}, {})
+    assert Verdict.FAILED in {c.verdict for c in said}
+
+
+def test_a_memory_pass_that_died_counts_as_the_cell() -> None:
+    reason = "memory pass: oom: killed for memory"
+    gone = Metric(None, "B", "lower", "memory_physical", "none", reason=reason)
+    there = Metric(1e6, "B", "lower", "memory_physical", "made up")
+    died = [Pair(record(1e-3, memory_peak=there), record(1e-3, memory_peak=gone)) for _ in range(2)]
+    (found,) = verdicts(Margins(), {CELL: died}, {})
+    assert (found.verdict, found.reason.count("killed for memory")) == (Verdict.OOM_NEW, 1)
+
+
+def test_sides_with_other_data_are_not_compared() -> None:
+    base, head = record(1e-3), record(2e-3)
+    other = dataclasses.replace(head, data={"sequence_hash": "b"})
+    same = dataclasses.replace(base, data={"sequence_hash": "a"})
+    (found,) = verdicts(Margins(), {CELL: [Pair(same, other)] * 5}, {})
+    assert (found.verdict, found.metric) == (Verdict.NOT_COMPARABLE, "data")
 
 
 def test_a_metric_of_one_side_is_new_or_removed() -> None:
@@ -132,6 +172,18 @@ def test_a_kept_comparison_is_read_again(tmp_path: Path) -> None:
     assert report.exit_code == 0
     assert "5 pairs of processes to screen" in report.design
     assert report.base.commit == "b" * 40
+
+
+def test_a_cell_that_the_time_did_not_reach_is_said(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "ab-1")
+    content = json.loads((folder / "ab.json").read_text()) | {"cells": [CELL, "sasrec-later"]}
+    (folder / "ab.json").write_text(json.dumps(content | {"harness": ["bench"]}))
+    report = report_in_turn(folder, Margins(), command="again", out_of_time=True, strict=True)
+    late = next(c for c in report.comparisons if c.cell_id == "sasrec-later")
+    assert late.verdict is Verdict.INCONCLUSIVE
+    assert "the time was over" in late.reason
+    assert report.exit_code == 3
+    assert any("bench is not judged" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "seqrec-bench/pair/1"}', "NaN"])

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from bench.ab.sides import HARNESS, UNDER_TEST, lay_out, take_down
-from bench.ab.worktree import add_worktree, commit_of, is_dirty, merge_base
+from bench.ab.worktree import (
+    add_worktree,
+    changed,
+    commit_of,
+    is_dirty,
+    merge_base,
+    remove_worktree,
+)
 from measure.git import GitError, git
 
 ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -75,6 +83,23 @@ def test_a_worktree_that_is_right_is_kept_and_a_changed_one_made_again(
     (folder / "models" / "made.py").write_text("spoilt")
     add_worktree(repository, folder, first)
     assert (folder / "models" / "made.py").read_text() == "one"
+
+
+def test_an_empty_folder_is_not_taken_for_the_worktree(repository: Path) -> None:
+    folder = repository / "results" / "code"  # inside, where git answers for what is around
+    folder.mkdir(parents=True)
+    add_worktree(repository, folder, commit_of(repository, "HEAD"))
+    assert (folder / "models" / "made.py").read_text() == "one"
+    shutil.rmtree(folder)
+    remove_worktree(repository, folder)
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_which_parts_differ_between_two_commits(repository: Path) -> None:
+    one = commit_of(repository, "HEAD")
+    (repository / "measure" / "said.py").write_text("WORD = 'new'\n")
+    two = commit(repository, "two")
+    assert changed(repository, one, two, *HARNESS) == ["measure"]
 
 
 def test_the_merge_base_is_what_both_have(repository: Path) -> None:
