@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from report.command import add_output_options, conclude, main
+from report.history_command import main as history
 from report.in_turn import noise_floors, report_in_turn
 from report.load import InputError
 from report.margins import load_margins
@@ -75,5 +76,7 @@ if __name__ == "__main__":
     asked = {word.split("=", 1)[0] for word in sys.argv[1:]}
     if "--ab" in asked:
         sys.exit(in_turn())
+    if "--history" in asked:
+        sys.exit(history(sys.argv[1:]))
     gc.disable()  # large results are read once and kept: collecting would only walk over them
     sys.exit(main())
