@@ -54,6 +54,8 @@ TEXTS = {
 }
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
+_MOST_BYTES = 2**60  # what a limit of the system can hold
+
 
 class OptionError(ValueError):
     """A value that is not allowed; the message names it and what is."""
@@ -223,7 +225,10 @@ class Options:
         text = self._text(option)
         if text is None:
             return None
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.lower())
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", text.lower())
         if match is None or match[2] not in _UNITS:
             raise OptionError(f"{option} {text!r}: such as 500MB, 2GB or 2GiB is allowed")
-        return int(float(match[1]) * _UNITS[match[2]])
+        size = int(float(match[1]) * _UNITS[match[2]])
+        if size > _MOST_BYTES:
+            raise OptionError(f"{option} {text!r}: at most {_MOST_BYTES // 2**50} PiB is allowed")
+        return size

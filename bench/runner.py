@@ -64,7 +64,7 @@ class Runner:
     def kept(self, cell: Cell) -> Record | None:
         """The record of an earlier start of this run, if it counts."""
         record = self.journal.read(cell)
-        if record is not None and self.retry and record.status in RETRIED:
+        if record is not None and self.retry and _is_to_retry(record):
             return None
         if record is not None and record.status == "pruned_oom" and not self.prune:
             return None
@@ -158,6 +158,13 @@ class Runner:
         finally:
             with contextlib.suppress(OSError):
                 out.unlink()
+
+
+def _is_to_retry(record: Record) -> bool:
+    """Whether one of its passes ended in what another try may mend."""
+    lost = record.metrics.get("memory_peak")
+    passes = tuple(f"memory pass: {status}:" for status in RETRIED)
+    return record.status in RETRIED or bool(lost and (lost.reason or "").startswith(passes))
 
 
 def _add_memory(findings: Findings, memory: Findings) -> None:

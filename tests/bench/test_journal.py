@@ -15,7 +15,8 @@ from bench.cell import Cell
 from bench.files import write_whole
 from bench.journal import Journal, JournalError, Manifest, new_manifest, past_seconds
 from bench.journal import require_writable as check_writable
-from measure.record import Metric, Record
+from bench.runner import Runner
+from measure.record import Metric, Record, not_measured
 
 CELLS = [Cell("sasrec", "recommend", "synthetic", "all", length, 1) for length in (8, 16)]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -269,3 +270,19 @@ def test_a_file_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> N
     assert done.stdout == "File too large\n", done.stderr
     assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_cell_whose_memory_pass_was_killed_is_retried_when_asked(
+    tmp_path: Path, code: Path
+) -> None:
+    lost = not_measured(
+        "memory pass: error: worker died of SIGKILL", unit="B", better="lower", kind="time"
+    )
+    told = dataclasses.replace(lost, reason="memory pass: oom: killed")
+    for metric, kept in ((lost, False), (told, True)):
+        journal = Journal.open(tmp_path / str(kept), manifest(code), fresh=False)
+        made = record(CELLS[0])
+        made.metrics["memory_peak"] = metric
+        journal.write(CELLS[0], made, {})
+        assert (Runner(journal, None, None, 9.0, retry=True).kept(CELLS[0]) is not None) is kept
+        assert Runner(journal, None, None, 9.0).kept(CELLS[0]) == made

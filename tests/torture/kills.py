@@ -38,7 +38,7 @@ def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: 
             run = Start(place, "--retry-failed")
         target = min(TARGETS, key=lambda name: (counts[name], rng.random()))
         early = target == "run" and rng.random() < 0.3  # before its first worker too
-        worker = None if early else run.next_worker()
+        worker = None if early else _some_worker(run, rng)
         time.sleep(rng.uniform(0.0, life))
         hit = _kill(target, run, worker)
         counts[target] += hit
@@ -53,6 +53,7 @@ def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: 
             break
         run = Start(place, "--retry-failed")
     compared += _compare(kept, place)
+    require(compared > 0, "no cell was ever finished: nothing was put to the test")
     require(not list(place.rglob("*.tmp")), "a half-written file was left")
     require(len(list(place.glob("results/*/manifest.json"))) == 1, "one run became several")
     said = ", ".join(f"{count} of {_WORDS[name]}" for name, count in counts.items())
@@ -61,6 +62,16 @@ def kills(folder: Path, wanted: int, seed: int, whole: dict[str, object], life: 
         f" none differed; {rounds + 1} runs went on to their end, each equal in cells to the"
         " undisturbed one"
     )
+
+
+def _some_worker(run: Start, rng: random.Random) -> psutil.Process | None:
+    """One of the next workers; those before it end in peace, and their cells are finished."""
+    worker = run.next_worker()
+    for _ in range(rng.choice((0, 0, 1, 2, 3))):
+        if worker is not None:
+            psutil.wait_procs([worker])
+            worker = run.next_worker()
+    return worker
 
 
 def _kill(target: str, run: Start, worker: psutil.Process | None) -> bool:

@@ -87,7 +87,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
     kept = {}
     for path in sorted((folder / "results").glob("*/cells/*.json")):
         content = path.read_bytes()
-        if loads(content).status != "ok":  # reading it says that it is whole
+        record = loads(content)  # which says that it is whole
+        if record.status != "ok" or _lost_its_memory(record):
             continue
         kept[str(path.relative_to(folder))] = content
         for kind in ("raw", "weights"):
@@ -95,6 +96,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
                 if beside.suffix != ".tmp":
                     kept[str(beside.relative_to(folder))] = beside.read_bytes()
     return kept
+
+
+def _lost_its_memory(record: Record) -> bool:
+    """Whether the second worker of a cell was killed: such a cell is measured again."""
+    lost = record.metrics.get("memory_peak")
+    return lost is not None and lost.value is None
 
 
 def records_of(folder: Path) -> dict[str, Record]:
