@@ -16,14 +16,12 @@ import numpy as np
 from scipy import stats
 
 from report.hodges_lehmann import Interval, mean_difference, paired, unpaired
+from report.looks import DISTURBING, Look, disturbed, pairs_at
 from report.margins import UNKNOWN_NOISE, Margins, Policy
 from report.status import absent, compare
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 ALPHA = 0.01
-# More flagged blocks than this, and what was measured is the neighbours' work.
-MOST_FLAGGED = 0.2
-DISTURBING = ("contended", "throttled")
 EXACT = ("deterministic", "capacity", "correctness", "derived")
 # Kinds that depend on the machine; across fingerprints they are not compared.
 OF_THE_MACHINE = ("time", "tail", "memory_physical", "energy")
@@ -34,14 +32,17 @@ LEAST = {"B": 1.0, "s": 1e-9}
 
 
 def judge_exact(metric: PairedMetric, policy: Policy) -> Comparison:
-    """Counted, so that any difference is real: compared as it is."""
-    bases = {pair.base for pair in metric.screen if pair.base is not None}
-    heads = {pair.head for pair in metric.screen if pair.head is not None}
-    if len(bases) != 1 or len(heads) != 1:
-        seen = f"{len(bases)} and {len(heads)} different values in {len(metric.screen)} blocks"
+    """Counted, so that any difference is real: compared as it is, ranges where a count varies."""
+    bases = [pair.base for pair in metric.screen if pair.base is not None]
+    heads = [pair.head for pair in metric.screen if pair.head is not None]
+    constant = len(set(bases)) == len(set(heads)) == 1
+    seen = (
+        f"{len(set(bases))} and {len(set(heads))} different values in {len(metric.screen)} blocks"
+    )
+    if not (constant or _gap(bases, heads) > policy.margin):
         return compare(metric, policy, Verdict.INCONCLUSIVE, f"not a constant: {seen}", "exact")
-    base, head = bases.pop(), heads.pop()
-    change = head / base - 1 if base else (0.0 if head == base else math.copysign(math.inf, head))
+    base, head = median(bases), median(heads)
+    change = _relative(base, head)
     if head == base or abs(change) <= policy.margin:
         verdict, reason = Verdict.UNCHANGED, "equal" if head == base else "within the margin"
     elif metric.better == "none":
@@ -50,6 +51,7 @@ def judge_exact(metric: PairedMetric, policy: Policy) -> Comparison:
         worse = (head > base) == (metric.better == "lower")
         verdict = Verdict.REGRESSED if worse else Verdict.IMPROVED
         reason = "counted exactly: any difference is real"
+        reason = reason if constant else f"not a constant, but the ranges lie apart: {seen}"
     made = compare(metric, policy, verdict, reason, "exact", margin=policy.margin)
     finite = change if math.isfinite(change) else None
     return replace(made, change=finite, low=finite, high=finite, method="exact")
@@ -105,20 +107,33 @@ def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comp
 
 
 def judge_pairs(
-    metric: PairedMetric, policy: Policy, margins: Margins, stage: str, alpha: float
+    metric: PairedMetric, policy: Policy, margins: Margins, stage: str, look: Look
 ) -> Comparison:
-    """Blocks of both sides in turn, a fresh process each: those of stage "screen" or "confirm"."""
+    """Blocks of both sides in turn, a fresh process each: a look at those of "screen" or "confirm".
+
+    A verdict rests on `look.count` pairs (see report/looks.py); with fewer there is none yet.
+    """
     pairs = metric.confirm if stage == "confirm" else metric.screen
-    found = ratios(metric, pairs)
-    if not found:
+    if not ratios(metric, pairs):
         return absent(metric, policy)
     half_width = margins.half_width(*metric.key)
-    base = base_of(metric, pairs)
-    unusable = _unusable(metric, policy, pairs, half_width, base)
+    unusable = too_noisy(policy, half_width, base_of(metric, pairs))
+    used = pairs_at(metric, pairs, look.count)
+    if used is None and not unusable:
+        unusable = _disturbed_words(metric, pairs, look.count)
     if unusable:
         return compare(metric, policy, Verdict.NOT_MEASURABLE, unusable, stage, pairs=pairs)
-    margin = smallest(policy, base, half_width)
-    return _judged(metric, policy, paired(found, alpha), margin, stage, pairs=pairs)
+    shown = pairs if used is None else used
+    margin = smallest(policy, base_of(metric, shown), half_width)
+    interval = paired(ratios(metric, shown), look.alpha)
+    made = _judged(metric, policy, interval, margin, stage, pairs=shown)
+    if used is None:
+        reason = f"{len(pairs)} of {look.count} pairs so far"
+        return replace(made, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    if disturbed(metric, pairs[: look.count]) and not disturbed(metric, used):
+        left_out = f"{disturbed(metric, pairs)} contended or throttled pairs left out"
+        return replace(made, reason=f"{made.reason}; {left_out}")
+    return made
 
 
 def log_ratio(metric: PairedMetric, pair: Pair) -> float:
@@ -148,23 +163,37 @@ def smallest(policy: Policy, base: float, half_width: float | None) -> float:
     return max(math.log1p(policy.margin), floor, 2 * (half_width or 0.0))
 
 
-def _unusable(
-    metric: PairedMetric,
-    policy: Policy,
-    pairs: Sequence[Pair],
-    half_width: float | None,
-    base: float,
-) -> str:
-    """Why pairs can't decide anything here, or ""."""
-    if half_width is not None and half_width > smallest(policy, base, None):
-        limit = math.expm1(smallest(policy, base, None))
-        return f"A/A pairs differ by ±{math.expm1(half_width):.1%}, the margin is {limit:.1%}"
-    if metric.kind == "memory_physical":
+def too_noisy(policy: Policy, half_width: float | None, base: float) -> str:
+    """Why no number of pairs could decide anything on this machine, or ""."""
+    limit = smallest(policy, base, None)
+    if half_width is None or half_width <= limit:
         return ""
-    flagged = sum(bool(set(pair.flags) & set(DISTURBING)) for pair in pairs)
-    if flagged > MOST_FLAGGED * len(pairs):
-        return f"{flagged} of {len(pairs)} pairs were contended or throttled"
-    return ""
+    noise = f"±{math.expm1(half_width):.1%}"
+    return f"A/A pairs differ by {noise}, the margin is {math.expm1(limit):.1%}"
+
+
+def _disturbed_words(metric: PairedMetric, pairs: Sequence[Pair], count: int) -> str:
+    """Why there are pairs enough and yet no `count` of them to judge by, or ""."""
+    flagged = disturbed(metric, pairs)
+    if len(pairs) < count or not flagged:
+        return ""
+    return f"{flagged} of {len(pairs)} pairs were contended or throttled; {count} quiet ones decide"
+
+
+def _relative(base: float, head: float) -> float:
+    """head / base - 1; from 0 any step is infinite."""
+    if base:
+        return head / base - 1
+    return 0.0 if head == base else math.copysign(math.inf, head)
+
+
+def _gap(bases: Sequence[float], heads: Sequence[float]) -> float:
+    """How far two ranges lie apart, as a share of the base's end of the gap; -inf: not at all."""
+    if bases and heads and min(heads) > max(bases):
+        return abs(_relative(max(bases), min(heads)))
+    if bases and heads and max(heads) < min(bases):
+        return abs(_relative(min(bases), max(heads)))
+    return -math.inf
 
 
 def _of_one_process(metric: PairedMetric, ratio: float, noise: float) -> Interval:

@@ -3,20 +3,22 @@
 Pure functions of the pairs so far, so that a runner may stop, go on and ask again at any time:
 `needed` says which cells want how many more pairs, `judge` what can be said now. The screen's pairs
 choose the candidates and are not used again, so that the choice can't bias the verdict; the chance
-of one false alarm among all candidates is kept by Holm's method.
+of one false alarm among all candidates is kept by Holm's method. What was decided stays decided:
+candidates are chosen by the first pairs of the screen only, and each verdict is taken at a look
+(report/looks.py) that later pairs don't change.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from report.hodges_lehmann import bounds, holm, p_above, pairs_needed
+from report.hodges_lehmann import bounds, holm, p_above
 from report.judge import (
-    ALPHA,
     EXACT,
     base_of,
     judge_accuracy,
@@ -25,14 +27,23 @@ from report.judge import (
     judge_rounds,
     ratios,
     smallest,
+    too_noisy,
+)
+from report.looks import (
+    MOST_SCREEN_PAIRS,
+    SCREEN_ALPHA,
+    SCREEN_LOOKS,
+    SCREEN_PAIRS,
+    Look,
+    confirm_looks,
+    lacking,
+    pairs_at,
 )
 from report.margins import Margins, Policy
-from report.verdict import Comparison, PairedMetric, Verdict
+from report.verdict import UNDECIDED, Comparison, PairedMetric, Verdict
 
-SCREEN_PAIRS, SCREEN_ALPHA = 5, 0.05
-CONFIRM_PAIRS = 10
-MORE_PAIRS = 5
-MOST_SCREEN_PAIRS, MOST_CONFIRM_PAIRS = 10, 20
+# Of each candidate: whether "not slower" and "not faster" by the margin fall, by Holm.
+Rejected = dict[tuple[str, str], tuple[bool, bool]]
 
 
 @dataclass(frozen=True)
@@ -45,14 +56,16 @@ class Need:
 
 
 def judge(metrics: Sequence[PairedMetric], margins: Margins) -> list[Comparison]:
-    """A verdict on every metric that is judged, from the pairs so far."""
-    judged = [metric for metric in join_seeds(metrics) if _policy(metric, margins).gate != "off"]
-    candidates = [metric for metric in judged if is_candidate(metric, margins)]
-    family = {metric.key for metric in candidates}
-    rejected = _rejected(candidates, margins)
+    """A verdict on every metric that is judged and has a number, from the pairs so far."""
+    judged = [
+        metric
+        for metric in join_seeds(metrics)
+        if _policy(metric, margins).gate != "off" and _has_number(metric)
+    ]
+    rejected = _rejected(judged, margins)
     return [
-        _judge_candidate(metric, margins, len(family), rejected)
-        if metric.key in family
+        _judge_candidate(metric, margins, rejected)
+        if metric.key in rejected
         else judge_one(metric, margins)
         for metric in judged
     ]
@@ -67,18 +80,30 @@ def judge_one(metric: PairedMetric, margins: Margins) -> Comparison:
         return judge_accuracy(metric, policy)
     if metric.one_process:
         return judge_rounds(metric, policy, margins)
-    return judge_pairs(metric, policy, margins, "screen", SCREEN_ALPHA)
+    made = judge_pairs(metric, policy, margins, "screen", SCREEN_LOOKS[0])
+    for look in SCREEN_LOOKS[1:]:
+        if made.verdict is not Verdict.UNCHANGED and pairs_at(metric, metric.screen, look.count):
+            made = judge_pairs(metric, policy, margins, "screen", look)
+    if made.verdict in (Verdict.REGRESSED, Verdict.IMPROVED):
+        reason = "the screen shows a change; no fresh pairs have confirmed it"
+        return replace(made, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    return made
 
 
 def is_candidate(metric: PairedMetric, margins: Margins) -> bool:
-    """Whether the screen shows a sign of a change, for fresh pairs to confirm or dismiss."""
-    if not _of_blocks(metric) or len(metric.screen) < SCREEN_PAIRS:
+    """Whether the screen's first pairs show a sign of a change, for fresh ones to confirm or not.
+
+    More pairs of the screen never change it: what was confirmed can't be taken back.
+    """
+    pairs = pairs_at(metric, metric.screen, SCREEN_PAIRS) if _of_blocks(metric) else None
+    if pairs is None:
         return False
-    policy, found = _policy(metric, margins), ratios(metric, metric.screen)
-    if len(found) < SCREEN_PAIRS or _not_measurable(metric, margins):
+    policy, half_width = _policy(metric, margins), margins.half_width(*metric.key)
+    base = base_of(metric, pairs)
+    if too_noisy(policy, half_width, base):
         return False
-    r = np.asarray(found)
-    margin = smallest(policy, base_of(metric, metric.screen), margins.half_width(*metric.key))
+    r = np.asarray(ratios(metric, pairs))
+    margin = smallest(policy, base, half_width)
     low, high = bounds(r, SCREEN_ALPHA)
     slower = np.median(r) > margin / 2 or low > 0
     faster = np.median(r) < -margin / 2 and high < 0
@@ -89,24 +114,20 @@ def needed(metrics: Sequence[PairedMetric], margins: Margins) -> list[Need]:
     """What to measure next, the most urgent first; empty when nothing more would help.
 
     All cells are screened, candidates confirmed, undecided candidates given more pairs, and last
-    undecided others. Of one cell's metrics the hungriest decides: a block measures all of them.
-    A cell that no metric is of yet is not known here; it wants its first pair.
+    undecided others, each up to its next look. Of one cell's metrics the hungriest decides: a block
+    measures all of them. A cell that no metric is of yet is not known here; it wants its first
+    pair.
     """
     paired = [metric for metric in metrics if _wants_pairs(metric, margins)]
-    count = sum(is_candidate(metric, margins) for metric in paired)
+    rejected = _rejected(paired, margins)
     wants: dict[tuple[int, str, str], int] = {}
     for metric in paired:
-        rank, stage, pairs = _want(metric, margins, count)
+        rank, stage, pairs = _want(metric, margins, rejected)
         if pairs:
             key = (rank, metric.cell_id, stage)
             wants[key] = max(wants.get(key, 0), pairs)
     first = sorted(wants, key=lambda key: key[0])
     return [Need(cell_id, stage, wants[rank, cell_id, stage]) for rank, cell_id, stage in first]
-
-
-def confirmations(candidates: int) -> int:
-    """Fresh pairs for each of so many candidates: enough for Holm's method to decide all."""
-    return max(CONFIRM_PAIRS, pairs_needed(ALPHA, candidates))
 
 
 def join_seeds(metrics: Sequence[PairedMetric]) -> list[PairedMetric]:
@@ -133,46 +154,59 @@ def _policy(metric: PairedMetric, margins: Margins) -> Policy:
     return margins.policy(metric.cell_id, metric.metric, metric.kind)
 
 
-def _not_measurable(metric: PairedMetric, margins: Margins) -> bool:
-    return judge_one(metric, margins).verdict is Verdict.NOT_MEASURABLE
-
-
-def _rejected(
-    candidates: Sequence[PairedMetric], margins: Margins
-) -> dict[tuple[str, str], tuple[bool, bool]]:
-    """Of each candidate: whether "not slower" and "not faster" by the margin fall, by Holm."""
-    slower, faster = [], []
-    for metric in candidates:
-        r = np.asarray(ratios(metric, metric.confirm))
-        if not len(r):
-            slower.append(1.0)
-            faster.append(1.0)
-            continue
-        policy = _policy(metric, margins)
-        margin = smallest(policy, base_of(metric, metric.confirm), margins.half_width(*metric.key))
-        slower.append(float(p_above(r, margin)))
-        faster.append(float(p_above(-r, margin)))
-    sides = zip(holm(slower, ALPHA), holm(faster, ALPHA), strict=True)
+def _rejected(metrics: Sequence[PairedMetric], margins: Margins) -> Rejected:
+    """The candidates among these, and what falls; a look's alpha is shared among them by Holm."""
+    candidates = [metric for metric in metrics if is_candidate(metric, margins)]
+    looks = confirm_looks(len(candidates))
+    # The smallest p of all looks, as a multiple of its look's alpha: 1 is just enough.
+    slower = [min(_shares(metric, margins, looks, 1)) for metric in candidates]
+    faster = [min(_shares(metric, margins, looks, -1)) for metric in candidates]
+    sides = zip(holm(slower, 1.0), holm(faster, 1.0), strict=True)
     return {metric.key: side for metric, side in zip(candidates, sides, strict=True)}
 
 
-def _judge_candidate(
-    metric: PairedMetric,
-    margins: Margins,
-    family: int,
-    rejected: dict[tuple[str, str], tuple[bool, bool]],
-) -> Comparison:
+def _shares(
+    metric: PairedMetric, margins: Margins, looks: Sequence[Look], sign: int
+) -> Iterator[float]:
+    """p / alpha of "by no more than the margin", sign * r being worse, at each look so far."""
+    yield math.inf
+    for look in looks:
+        pairs = pairs_at(metric, metric.confirm, look.count)
+        if pairs is not None:
+            base, half_width = base_of(metric, pairs), margins.half_width(*metric.key)
+            margin = smallest(_policy(metric, margins), base, half_width)
+            r = sign * np.asarray(ratios(metric, pairs))
+            yield float(p_above(r, margin)) / look.alpha
+
+
+def _judge_candidate(metric: PairedMetric, margins: Margins, rejected: Rejected) -> Comparison:
+    """The first look that decides, else the last one that there are pairs for."""
+    policy, looks = _policy(metric, margins), confirm_looks(len(rejected))
     if not ratios(metric, metric.confirm):
-        made = judge_pairs(metric, _policy(metric, margins), margins, "screen", SCREEN_ALPHA)
+        made = judge_pairs(metric, policy, margins, "screen", SCREEN_LOOKS[0])
         reason = "the screen shows a change; no fresh pairs have confirmed it"
         return replace(made, verdict=Verdict.INCONCLUSIVE, reason=reason)
-    made = judge_pairs(metric, _policy(metric, margins), margins, "confirm", ALPHA)
+    made = _at_look(metric, margins, looks[0], rejected)
+    for look in looks[1:]:
+        undecided = made.verdict in UNDECIDED
+        if undecided and pairs_at(metric, metric.confirm, look.count) is not None:
+            made = _at_look(metric, margins, look, rejected)
+    return made
+
+
+def _at_look(metric: PairedMetric, margins: Margins, look: Look, rejected: Rejected) -> Comparison:
+    made = judge_pairs(metric, _policy(metric, margins), margins, "confirm", look)
     slower, faster = rejected[metric.key]
     red, green = made.verdict is Verdict.REGRESSED, made.verdict is Verdict.IMPROVED
     if (red and not slower) or (green and not faster):
-        reason = f"not yet certain among {family} candidates (Holm); more pairs are needed"
+        reason = f"not yet certain among {len(rejected)} candidates (Holm); more pairs are needed"
         return replace(made, verdict=Verdict.INCONCLUSIVE, reason=reason)
-    return replace(made, reason=f"{made.reason}; {family} candidates, Holm") if red else made
+    return replace(made, reason=f"{made.reason}; {len(rejected)} candidates, Holm") if red else made
+
+
+def _has_number(metric: PairedMetric) -> bool:
+    pairs = (*metric.screen, *metric.confirm)
+    return any(pair.base is not None or pair.head is not None for pair in pairs)
 
 
 def _of_blocks(metric: PairedMetric) -> bool:
@@ -183,26 +217,29 @@ def _wants_pairs(metric: PairedMetric, margins: Margins) -> bool:
     return _of_blocks(metric) and _policy(metric, margins).gate != "off"
 
 
-def _want(metric: PairedMetric, margins: Margins, candidates: int) -> tuple[int, str, int]:
+def _want(metric: PairedMetric, margins: Margins, rejected: Rejected) -> tuple[int, str, int]:
     """(urgency, stage, pairs) of one metric; 0 pairs where it wants none."""
-    screened, confirmed = len(metric.screen), len(metric.confirm)
-    if screened < SCREEN_PAIRS:
-        return 0, "screen", SCREEN_PAIRS - screened
-    if not ratios(metric, metric.screen):
+    screened = metric.screen
+    if len(screened) < SCREEN_PAIRS:
+        return 0, "screen", SCREEN_PAIRS - len(screened)
+    if not ratios(metric, screened) or _is_too_noisy(metric, margins):
         return 0, "screen", 0
-    if is_candidate(metric, margins):
-        if confirmed < confirmations(candidates):
-            return 1, "confirm", confirmations(candidates) - confirmed
-        verdict = _judge_alone(metric, margins, candidates)
-        room = max(MOST_CONFIRM_PAIRS, confirmations(candidates)) - confirmed
-        wants = verdict is Verdict.INCONCLUSIVE and room > 0
-        return 2, "confirm", min(MORE_PAIRS, room) if wants else 0
-    wants = judge_one(metric, margins).verdict is Verdict.INCONCLUSIVE
-    room = MOST_SCREEN_PAIRS - screened
-    return 3, "screen", min(MORE_PAIRS, room) if wants and room > 0 else 0
+    # Too many were disturbed: quiet ones first, so that all candidates are known when one is
+    # confirmed.
+    if quiet := lacking(metric, screened, SCREEN_PAIRS, MOST_SCREEN_PAIRS):
+        return 0, "screen", quiet
+    if metric.key in rejected:
+        if _judge_candidate(metric, margins, rejected).verdict not in UNDECIDED:
+            return 2, "confirm", 0
+        looks = confirm_looks(len(rejected))
+        wants = [lacking(metric, metric.confirm, at.count, looks[-1].count) for at in looks]
+        place = next((place for place, pairs in enumerate(wants) if pairs), 0)
+        return min(place, 1) + 1, "confirm", wants[place]
+    if judge_one(metric, margins).verdict not in UNDECIDED:
+        return 3, "screen", 0
+    return 3, "screen", lacking(metric, screened, SCREEN_LOOKS[-1].count, MOST_SCREEN_PAIRS)
 
 
-def _judge_alone(metric: PairedMetric, margins: Margins, candidates: int) -> Verdict:
-    """The verdict of a candidate at the strictest step of Holm's method."""
-    policy = _policy(metric, margins)
-    return judge_pairs(metric, policy, margins, "confirm", ALPHA / candidates).verdict
+def _is_too_noisy(metric: PairedMetric, margins: Margins) -> bool:
+    base, half_width = base_of(metric, metric.screen), margins.half_width(*metric.key)
+    return bool(too_noisy(_policy(metric, margins), half_width, base))

@@ -80,17 +80,22 @@ def _of_status(
     base: tuple[str, str | None], head: tuple[str, str | None]
 ) -> tuple[Verdict | None, str]:
     """The verdict on two statuses, None where metrics decide."""
-    out = ("oom", "pruned_oom")
+    out, broken = ("oom", "pruned_oom"), ("error", "timeout")
     said = f"base: {_said(base)}; head: {_said(head)}"
     if base[0] == head[0] == "ok":
         return None, ""
     if (head[0] in out and base[0] in out) or base[0] == head[0] == "unsupported":
         return Verdict.UNCHANGED, said
+    if head[0] == "incorrect" != base[0]:
+        return Verdict.FAILED, said
+    # A base that broke by chance says nothing of the head, neither good nor bad.
+    if base[0] in broken or (base[0] == "incorrect" and head[0] in ("incorrect", *broken)):
+        return Verdict.NOT_MEASURABLE, f"the base gave no result: {said}"
     if head[0] in out:
         return Verdict.OOM_NEW, said
     if head[0] == "ok":
         return (Verdict.OOM_FIXED if base[0] in out else Verdict.IMPROVED), said
-    if base[0] in ("ok", *out):
+    if base[0] in ("ok", *out) or head[0] in broken:
         return Verdict.FAILED, said
     return Verdict.NOT_COMPARABLE, f"no result on both sides: {said}"
 

@@ -30,6 +30,8 @@ class Verdict(StrEnum):
 
 RED = (Verdict.REGRESSED, Verdict.OOM_NEW, Verdict.FAILED)
 UNDECIDED = (Verdict.NOT_MEASURABLE, Verdict.INCONCLUSIVE)
+# They say that there was nothing to judge: a report of these alone has shown nothing.
+UNJUDGED = (Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABLE)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Report:
     Args:
         design: how the sides were measured, one line.
         noise: the noise floor that margins rest on, one line.
-        command: reproduces this report. strict: inconclusive comparisons give exit code 3.
+        command: reproduces this report. strict: inconclusive hard comparisons give exit code 3.
         notes: what else a reader should know, one line each.
     """
 
@@ -174,16 +176,25 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 confirmed regression, 3 not measurable or, when strict, inconclusive."""
+        """0 pass, 1 confirmed regression, 3 not measurable or, when strict, inconclusive.
+
+        Soft gates never change it; a report in which nothing was judged is no pass.
+        """
         if self.gating:
             return 1
-        counts = self.counts()
-        undecided = Verdict.NOT_MEASURABLE in counts
-        return 3 if undecided or (self.strict and Verdict.INCONCLUSIVE in counts) else 0
+        open_ = UNDECIDED if self.strict else (Verdict.NOT_MEASURABLE,)
+        undecided = any(c.gate == "hard" and c.verdict in open_ for c in self.comparisons)
+        return 3 if undecided or self._nothing_judged else 0
 
     @property
     def headline(self) -> str:
         """The verdict of all and the counts, in one line."""
         words = {0: "PASS", 1: "REGRESSION", 3: "NOT DECIDED"}[self.exit_code]
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts().items())
-        return f"{words}: {counts or 'nothing to compare'}"
+        if self._nothing_judged:
+            return f"{words}: nothing to compare" + (f" ({counts})" if counts else "")
+        return f"{words}: {counts}"
+
+    @property
+    def _nothing_judged(self) -> bool:
+        return all(comparison.verdict in UNJUDGED for comparison in self.comparisons)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from report.amounts import amount, change, margin, verdict
 from report.labels import one_line
-from report.outputs.terminal import facts
+from report.outputs.terminal import LINE, facts
 from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
 
 SUMMARY_BYTES = 1_000_000  # a job's summary may have 1 MiB
@@ -34,7 +34,7 @@ def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
         ("Improvements", report.of(IMPROVED), True),
         ("Everything else", report.of(rest), True),
     )
-    small_print = "".join(f"- {_safe(one_line(line, 400))}\n" for line in facts(report))
+    small_print = "".join(f"- {_safe(one_line(line, LINE))}\n" for line in facts(report))
     small_print = (
         f"\n<details><summary>How it was measured</summary>\n\n{small_print}\n</details>\n"
     )
@@ -71,8 +71,8 @@ def _row(row: Comparison) -> str:
         verdict(row),
         f"<code>{_entities(one_line(row.cell_id, 160))}</code>",
         f"<code>{_entities(row.metric)}</code>",
-        _safe(amount(row.base, row.unit)),
-        _safe(amount(row.head, row.unit)),
+        _safe(one_line(amount(row.base, row.unit), 40)),
+        _safe(one_line(amount(row.head, row.unit), 40)),
         _safe(shown),
         margin(row),
         str(len(row.pairs)),

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from report.amounts import amount, change, margin, verdict
 from report.labels import one_line
-from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
+from report.verdict import RED, UNDECIDED, Comparison, Report, Side, Verdict
 
 COLOURS = {
     Verdict.REGRESSED: "bold red",
@@ -21,6 +21,7 @@ COLOURS = {
     Verdict.OOM_FIXED: "green",
 }
 MOST_ROWS = 30
+LINE = 1_000  # characters of a line of the small print, such as the command to reproduce
 OTHERS = (Verdict.OOM_FIXED, Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABLE)
 
 
@@ -28,24 +29,31 @@ def print_report(report: Report, console: Console) -> None:
     """Everything a maintainer needs to decide; unchanged cells are only counted."""
     colour = {0: "bold green", 1: "bold red", 3: "bold yellow"}[report.exit_code]
     console.print(Text(report.headline, style=colour), soft_wrap=True)
-    console.print(Text(report.design), soft_wrap=True)
+    console.print(Text(one_line(report.design, LINE)), soft_wrap=True)
     for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS):
         _print_rows(report.of(chosen), console)
     for line in facts(report):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(one_line(line, LINE)), soft_wrap=True)
 
 
 def facts(report: Report) -> list[str]:
     """The small print, one line each: sides, noise, notes, commands."""
     lines = [
-        f"base: {report.base.label}, commit {report.base.commit}; {report.base.machine}",
-        f"head: {report.head.label}, commit {report.head.commit}; {report.head.machine}",
+        *[
+            f"{name}: {_side(side)}"
+            for name, side in (("base", report.base), ("head", report.head))
+        ],
         f"noise floor: {report.noise}",
         *report.notes,
         f"reproduce: {report.command}",
     ]
     commands = dict.fromkeys(c.decide for c in report.of(UNDECIDED) if c.decide)
     return lines + [f"to decide: {command}" for command in list(commands)[:3]]
+
+
+def _side(side: Side) -> str:
+    started = f"; started {side.started}" if side.started else ""
+    return f"{side.label}, commit {side.commit}; {side.machine}{started}"
 
 
 def _print_rows(rows: list[Comparison], console: Console) -> None:
@@ -60,9 +68,9 @@ def _print_rows(rows: list[Comparison], console: Console) -> None:
         table.add_row(
             Text(verdict(row), style=COLOURS.get(row.verdict, "")),
             Text(one_line(row.cell_id, 80)),
-            Text(row.metric),
-            amount(row.base, row.unit),
-            amount(row.head, row.unit),
+            Text(one_line(row.metric, 80)),
+            Text(one_line(amount(row.base, row.unit), 40)),
+            Text(one_line(amount(row.head, row.unit), 40)),
             Text(change(row) if row.change is not None else one_line(row.reason, 60)),
             margin(row),
             str(len(row.pairs)),

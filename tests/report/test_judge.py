@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from report.judge import judge_accuracy, judge_exact, judge_pairs, judge_rounds
+from report.looks import Look
 from report.margins import Margins, Noise, Policy
 from report.status import judge_status
 from report.verdict import Comparison, Pair, PairedMetric
@@ -34,10 +35,16 @@ def blocks(change: float, sd: float = 0.01, n: int = 10, base: float = 2.0) -> P
     return metric(*pairs)
 
 
-def judged(found: PairedMetric, margins: Margins | None = None, alpha: float = 0.01) -> Comparison:
+def judged(
+    found: PairedMetric,
+    margins: Margins | None = None,
+    alpha: float = 0.01,
+    count: int | None = None,
+) -> Comparison:
     margins = margins or Margins()
     policy = margins.policy(found.cell_id, found.metric, found.kind)
-    return judge_pairs(found, policy, margins, "screen", alpha)
+    look = Look(len(found.screen), alpha) if count is None else Look(count, alpha)
+    return judge_pairs(found, policy, margins, "screen", look)
 
 
 def one_process(base: list[float], head: list[float], **changes: object) -> PairedMetric:
@@ -76,8 +83,24 @@ def test_an_allocator_peak_may_have_a_margin_and_a_varying_count_is_not_a_consta
     found = metric((1000, 1008), kind="deterministic")
     assert judge_exact(found, Policy(0.01, 0.0, "hard")).verdict == "UNCHANGED"
     assert judge_exact(found, Policy(0.001, 0.0, "hard")).verdict == "REGRESSED"
-    found = metric((1, 2), (1, 3), kind="deterministic")
+    found = metric((1, 2), (2, 3), kind="deterministic")
     assert judge_exact(found, Policy(0.0, 0.0, "hard")).verdict == "INCONCLUSIVE"
+
+
+def test_counts_that_vary_are_red_where_their_ranges_lie_apart() -> None:
+    def found(*pairs: tuple[float | None, float | None], better: str = "lower") -> Comparison:
+        made = metric(*pairs, kind="deterministic", better=better)
+        return judge_exact(made, Policy(0.01, 0.0, "hard"))
+
+    red = found((100, 200), (101, 201))
+    assert red.verdict == "REGRESSED"
+    assert red.change == pytest.approx(200.5 / 100.5 - 1)
+    assert "ranges lie apart" in red.reason
+    assert found((200, 100), (201, 101)).verdict == "IMPROVED"
+    assert found((200, 100), (201, 101), better="higher").verdict == "REGRESSED"
+    # 101 and 101.5 are within the margin of each other.
+    assert found((100, 101.5), (101, 103)).verdict == "INCONCLUSIVE"
+    assert found((100, None), (100, None)).verdict == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +152,12 @@ def test_contended_pairs_forbid_a_verdict_on_time_only() -> None:
     found = judged(replace(slow, screen=some))
     assert found.verdict == "NOT_MEASURABLE"
     assert "3 of 10" in found.reason
+    without = judged(replace(slow, screen=some), count=7)
+    assert (without.verdict, without.pairs) == ("REGRESSED", slow.screen[3:])
+    assert "3 contended or throttled pairs left out" in without.reason
+    more = replace(slow, screen=some[:9])
+    assert judged(more, count=10).verdict == "INCONCLUSIVE"
+    assert "9 of 10 pairs so far" in judged(more, count=10).reason
     few = tuple(replace(p, flags=("throttled",)) for p in slow.screen[:2]) + slow.screen[2:]
     assert judged(replace(slow, screen=few)).verdict == "REGRESSED"
     memory = replace(slow, screen=some, kind="memory_physical", unit="B")
@@ -229,8 +258,19 @@ def test_one_number_a_side() -> None:
         ("ok", "timeout", "FAILED"),
         ("oom", "error", "FAILED"),
         ("unsupported", "unsupported", "UNCHANGED"),
-        ("error", "error", "NOT_COMPARABLE"),
-        ("error", "ok", "IMPROVED"),
+        ("error", "error", "NOT_MEASURABLE"),
+        ("timeout", "error", "NOT_MEASURABLE"),
+        ("error", "ok", "NOT_MEASURABLE"),
+        ("timeout", "ok", "NOT_MEASURABLE"),
+        ("error", "oom", "NOT_MEASURABLE"),
+        ("error", "incorrect", "FAILED"),
+        ("unsupported", "incorrect", "FAILED"),
+        ("unsupported", "error", "FAILED"),
+        ("incorrect", "incorrect", "NOT_MEASURABLE"),
+        ("incorrect", "timeout", "NOT_MEASURABLE"),
+        ("incorrect", "unsupported", "NOT_COMPARABLE"),
+        ("incorrect", "ok", "IMPROVED"),
+        ("unsupported", "ok", "IMPROVED"),
     ],
 )
 def test_a_status_is_a_verdict(base: str, head: str, verdict: str) -> None:

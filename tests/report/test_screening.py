@@ -7,9 +7,12 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from report.looks import CONFIRM_ALPHAS, confirm_looks, confirmations
 from report.margins import Margins, Noise
-from report.screening import Need, confirmations, is_candidate, join_seeds, judge, needed
+from report.power import MARGIN, NOISES, with_more_pairs
+from report.screening import Need, is_candidate, join_seeds, judge, needed
 from report.verdict import Pair, PairedMetric
 
 
@@ -74,11 +77,13 @@ def test_a_candidate_is_confirmed_by_fresh_pairs_only() -> None:
 
 
 def test_holm_wants_more_pairs_the_more_candidates_there_are() -> None:
-    assert (confirmations(1), confirmations(10), confirmations(80)) == (10, 10, 13)
+    assert (confirmations(1), confirmations(4), confirmations(80)) == (10, 11, 15)
     slow = [
-        replace(m, screen=(Pair(1, 1.5),) * 5, confirm=(Pair(1, 1.5),) * 7) for m in cells("a", "b")
+        replace(m, screen=(Pair(1, 1.5),) * 5, confirm=(Pair(1, 1.5),) * 10)
+        for m in cells("a", "b", "c", "d")
     ]
     assert {c.verdict for c in judge(slow, Margins())} == {"INCONCLUSIVE"}
+    assert {need.pairs for need in needed(slow, Margins())} == {1}
     assert judge(slow[:1], Margins())[0].verdict == "REGRESSED"
 
 
@@ -89,12 +94,86 @@ def test_an_undecided_candidate_gets_more_pairs_but_not_without_end() -> None:
     assert needed([replace(odd, confirm=spread * 4)], Margins()) == []
 
 
-def test_an_unmeasurable_metric_wants_nothing() -> None:
-    slow = replace(cells("a")[0], screen=(Pair(1.0, 1.5, ("contended",)),) * 5)
-    assert needed([slow], Margins()) == []
-    assert judge([slow], Margins())[0].verdict == "NOT_MEASURABLE"
+def test_between_two_looks_the_verdict_is_that_of_the_first_and_the_rest_is_asked_for() -> None:
+    spread = tuple(Pair(1.0, x) for x in (1.0, 1.2, 1.02, 1.1, 1.15))
+    odd = replace(cells("a")[0], screen=spread, confirm=spread * 2)
+    first = judge([odd], Margins())[0]
+    slow = (Pair(1.0, 1.5),)
+    for more in range(1, 5):
+        further = replace(odd, confirm=spread * 2 + slow * more)
+        assert judge([further], Margins())[0] == first
+        assert needed([further], Margins()) == [Need("a", "confirm", 5 - more)]
+    early = replace(odd, confirm=slow * 9)
+    assert judge([early], Margins())[0].verdict == "INCONCLUSIVE"
+    assert needed([early], Margins()) == [Need("a", "confirm", 1)]
+    assert [look.count for look in confirm_looks(1)] == [10, 15, 20]
+    assert sum(CONFIRM_ALPHAS) <= 0.012
+
+
+def test_what_was_decided_is_not_taken_back() -> None:
+    same, slow = (Pair(1.0, 1.0),), (Pair(1.0, 1.3),)
+    found = replace(cells("a")[0], screen=slow * 5, confirm=slow * 10)
+    assert judge([found], Margins())[0].verdict == "REGRESSED"
+    # Another metric of the cell wanted more pairs of both stages.
+    longer = replace(found, screen=slow * 5 + same * 5, confirm=slow * 10 + same * 10)
+    assert judge([longer], Margins())[0].verdict == "REGRESSED"
+    # Nor does a cell that looks slower by its later pairs join the family.
+    late = replace(cells("b")[0], screen=same * 5 + slow * 5)
+    assert not is_candidate(late, Margins())
+    assert [c.verdict for c in judge([longer, late], Margins())] == ["REGRESSED", "UNCHANGED"]
+
+
+def test_a_screen_alone_is_never_red() -> None:
+    wide = (1.0, 0.9, 1.02, 0.95, 1.01)
+    screen = tuple(Pair(1.0, x) for x in (*wide, *[1.5] * 5))
+    found = judge([replace(cells("a")[0], screen=screen)], Margins())[0]
+    assert found.verdict == "INCONCLUSIVE"
+
+
+def test_disturbed_pairs_are_asked_for_again_but_not_without_end() -> None:
+    def pairs(count: int, *flags: str) -> tuple[Pair, ...]:
+        return (Pair(1.0, 1.5, flags),) * count
+
+    loud = replace(cells("a")[0], screen=pairs(5, "contended"))
+    assert needed([loud], Margins()) == [Need("a", "screen", 5)]
+    assert judge([loud], Margins())[0].verdict == "NOT_MEASURABLE"
+    assert needed([replace(loud, screen=pairs(10, "contended"))], Margins()) == []
+    calmer = replace(loud, screen=pairs(2, "contended") + pairs(5))
+    assert needed([calmer], Margins()) == [Need("a", "confirm", 10)]
+    three = replace(calmer, confirm=pairs(3, "throttled") + pairs(7))
+    assert needed([three], Margins()) == [Need("a", "confirm", 3)]
+    assert judge([three], Margins())[0].verdict == "NOT_MEASURABLE"
+    quiet = replace(calmer, confirm=pairs(3, "throttled") + pairs(10))
+    found = judge([quiet], Margins())[0]
+    assert (found.verdict, len(found.pairs)) == ("REGRESSED", 10)
+    assert "3 contended or throttled pairs left out" in found.reason
+    assert needed([replace(calmer, confirm=pairs(20, "throttled"))], Margins()) == []
+
+
+def test_a_machine_too_noisy_for_a_metric_wants_no_pairs() -> None:
+    slow = replace(cells("a")[0], screen=(Pair(1.0, 1.5),) * 5)
     loud = Margins(noise=(Noise("*", "*", 0.2),))
-    assert judge([replace(slow, screen=(Pair(1.0, 1.5),) * 5)], loud)[0].verdict == "NOT_MEASURABLE"
+    assert needed([slow], loud) == []
+    assert judge([slow], loud)[0].verdict == "NOT_MEASURABLE"
+
+
+def test_a_metric_without_a_number_on_either_side_is_not_judged() -> None:
+    none = replace(cells("a")[0], kind="deterministic", screen=(Pair(None, None),) * 5)
+    assert judge([none], Margins()) == []
+    one = replace(none, screen=(Pair(None, 1.0),) * 5)
+    assert judge([one], Margins())[0].verdict == "INCONCLUSIVE"
+
+
+def test_the_simulation_of_power_is_what_is_judged() -> None:
+    r = math.log1p(0.07) + NOISES["t3, 3%"](np.random.default_rng(3), (60, 20))
+    assert Margins().policy("a", "epoch_time", "time").margin == pytest.approx(math.expm1(MARGIN))
+    slow = replace(cells("a")[0], screen=(Pair(1.0, 1.5),) * 5)
+    for row, red in zip(r, with_more_pairs(r), strict=True):
+        metric = slow
+        while wants := needed([metric], Margins()):
+            done = len(metric.confirm) + wants[0].pairs
+            metric = replace(metric, confirm=tuple(Pair(1.0, math.exp(x)) for x in row[:done]))
+        assert (judge([metric], Margins())[0].verdict == "REGRESSED") == red
 
 
 def test_a_stopped_run_says_what_it_knows() -> None:

@@ -23,7 +23,10 @@ def report(*verdicts: str, strict: bool = False, gate: str = "hard") -> Report:
 @pytest.mark.parametrize(
     ("verdicts", "strict", "gate", "code"),
     [
-        ((), False, "hard", 0),
+        ((), False, "hard", 3),
+        (("NEW", "REMOVED", "NOT_COMPARABLE"), False, "hard", 3),
+        (("NOT_MEASURABLE", "UNCHANGED"), True, "soft", 0),
+        (("INCONCLUSIVE",), True, "soft", 0),
         (
             ("UNCHANGED", "IMPROVED", "NEW", "REMOVED", "NOT_COMPARABLE", "OOM_FIXED"),
             True,
@@ -46,6 +49,11 @@ def test_exit_codes(verdicts: tuple[str, ...], strict: bool, gate: str, code: in
 def test_the_headline_counts_and_inconclusive_is_not_unchanged() -> None:
     made = report("UNCHANGED", "INCONCLUSIVE", "UNCHANGED", "REGRESSED")
     assert made.headline == "REGRESSION: 1 REGRESSED, 1 INCONCLUSIVE, 2 UNCHANGED"
+
+
+def test_nothing_judged_is_no_pass() -> None:
+    assert report().headline == "NOT DECIDED: nothing to compare"
+    assert report("NEW", "NEW").headline == "NOT DECIDED: nothing to compare (2 NEW)"
 
 
 def test_the_worst_comes_first() -> None:

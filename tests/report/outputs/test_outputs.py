@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from report.outputs.otava import otava
 from report.outputs.pair_plot import save_pair_plot
 from report.outputs.terminal import print_report
 from report.outputs.verdict_json import SCHEMA_FILE, verdict_json
-from report.verdict import Report, Verdict
+from report.verdict import Report, Side, Verdict
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -152,7 +154,7 @@ def test_an_empty_report_is_a_report() -> None:
     from report.verdict import Side
 
     empty = Report(Side("a"), Side("b"), "", "", "", ())
-    assert markdown(empty).startswith(f"### PASS: {EMPTY}")
+    assert markdown(empty).startswith(f"### NOT DECIDED: {EMPTY}")
     xmlschema.XMLSchema(HERE / "junit.xsd").validate(junit(empty))
     jsonschema.validate(json.loads(verdict_json(empty)), json.loads(SCHEMA_FILE.read_text()))
     assert json.loads(bencher(empty)) == {}
@@ -210,3 +212,28 @@ def test_the_command_with_five_thousand_cells_is_small_and_quick(tmp_path: Path)
     print(f"{path.stat().st_size / 1e6:.0f} MB, {seconds:.1f} s, {mebibytes:.0f} MiB")
     assert seconds < 12
     assert mebibytes < 300
+
+
+@pytest.mark.parametrize("hostile", ["[/b]", "[/]", "[bold", "\x1b[31m", "[link=x]y"])
+def test_text_of_a_file_is_no_markup(every: Report, hostile: str) -> None:
+    texts = dict.fromkeys(("cell_id", "unit", "metric", "reason"), hostile)
+    row = dataclasses.replace(every.comparisons[0], **texts)  # type: ignore[arg-type]
+    rows = (row, dataclasses.replace(row, change=None))
+    side = Side(hostile, hostile, hostile, started=hostile)
+    report = Report(side, side, hostile, hostile, hostile, rows, notes=(hostile,))
+    written = io.StringIO()
+    print_report(report, Console(file=written, width=300))
+    assert "\x1b" not in written.getvalue()
+    shown = " ".join(written.getvalue().split())
+    assert f"2.40 {hostile.replace(chr(27), '')}" in shown
+    assert markdown(report)
+    assert explain(report, hostile)
+
+
+def test_the_small_print_has_the_whole_command_and_when_both_sides_ran(every: Report) -> None:
+    command = "python regression_report.py " + "x" * 900
+    early = dataclasses.replace(every.base, started="2026-05-02T09:00:00+00:00")
+    text = markdown(dataclasses.replace(every, base=early, command=command))
+    assert "x" * 900 in text
+    assert "started 2026-05-02T09:00:00" in text
+    assert "started 2026-05-03T10:00:00" in text
