@@ -101,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("base", type=Path, help="result file or run folder of the old code")
     made.add_argument("head", type=Path, help="result file or run folder of the new code")
-    made.add_argument("--strict", action="store_true", help="exit code 3 when a hard gate is inconclusive")
+    made.add_argument(
+        "--strict", action="store_true", help="exit code 3 when a hard gate is inconclusive"
+    )
     made.add_argument("--noise", type=Path, metavar="FILE", help="this machine's noise floor")
     pyproject = ROOT / "pyproject.toml"
     made.add_argument("--margins", type=Path, metavar="TOML", default=pyproject, help="its margins")

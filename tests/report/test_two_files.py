@@ -13,7 +13,7 @@ import pytest
 from measure.record import Metric, Record
 from report.margins import Margins
 from report.two_files import compare_files
-from report.verdict import Comparison, Report
+from report.verdict import Comparison, Report, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference" / "quick-ml_100k.json"
