@@ -172,12 +172,14 @@ def test_files_of_pytest_benchmark_itself_are_compared(tmp_path: Path, capsys: A
         "def test_sleep(benchmark):\n"
         "    benchmark.pedantic(time.sleep, args=(float(os.environ['PAUSE']),), rounds=20)\n"
     )
+    # Started by a worker of pytest-xdist, pytest would take itself for one and write no file.
+    alone = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     for name, pause in (("base", 0.010), ("head", 0.013)):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name]
         subprocess.run(
             [*command, f"--benchmark-json={name}.json"],
             cwd=tmp_path,
-            env=os.environ | {"PAUSE": str(pause)},
+            env=alone | {"PAUSE": str(pause)},
             check=True,
             capture_output=True,
         )
