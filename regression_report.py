@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import shlex
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from report.command import add_output_options, conclude, main
+from report.command import add_hosted_option, add_output_options, conclude, main
 from report.history_command import main as history
 from report.in_turn import noise_floors, report_in_turn
 from report.load import InputError
@@ -42,13 +40,13 @@ def in_turn() -> int:
     parser.add_argument("--strict", action="store_true", help="exit code 3 when inconclusive")
     parser.add_argument("--noise", type=Path, metavar="FILE", help="this machine's noise floor")
     parser.add_argument("--margins", type=Path, metavar="TOML", default=Path("pyproject.toml"))
+    add_hosted_option(parser)
     add_output_options(parser.add_argument_group("outputs"))
     given = parser.parse_args()
     try:
         kept = given.noise or ab.noise_file(given)
         noise = () if given.aa or not (given.noise or kept.exists()) else read_noise(kept)
-        hosted = os.environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
-        margins = replace(load_margins(given.margins, noise), hosted=hosted)
+        margins = load_margins(given.margins, noise, hosted=given.hosted)
         measured = ab.measure(given, partial(needs, margins))
         if given.aa:
             keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from report.load import InputError
-from report.margins import ROOT, load_margins
+from report.margins import ROOT, is_hosted, load_margins
 from report.noise_file import read_noise
 from report.outputs.bencher import bencher
 from report.outputs.explanation import explain
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         noise = read_noise(arguments.noise) if arguments.noise else ()
-        margins = load_margins(arguments.margins, noise)
+        margins = load_margins(arguments.margins, noise, hosted=arguments.hosted)
         report = compare_files(arguments.base, arguments.head, margins, strict=arguments.strict)
         return conclude(report, arguments)
     except InputError as error:
@@ -89,8 +89,18 @@ def add_output_options(group: argparse._ArgumentGroup) -> None:
     """The options for outputs; shared by all ways of comparing."""
     for name, (_, words) in WRITERS.items():
         group.add_argument(f"--{name}", type=Path, metavar="FILE", help=words)
-    group.add_argument("--figure", type=_figure, metavar="FILE", help="dot plot of what moved")
+    group.add_argument("--figure", type=figure_file, metavar="FILE", help="dot plot of what moved")
     group.add_argument("--explain", metavar="CELL", help="how one cell's verdicts were reached")
+
+
+def add_hosted_option(made: argparse.ArgumentParser) -> None:
+    """--hosted, which the environment of a hosted runner sets by itself."""
+    made.add_argument(
+        "--hosted",
+        action=argparse.BooleanOptionalAction,
+        default=is_hosted(),
+        help="a shared runner of a CI service: 10%% of time is the margin (found by itself)",
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,11 +117,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--noise", type=Path, metavar="FILE", help="this machine's noise floor")
     pyproject = ROOT / "pyproject.toml"
     made.add_argument("--margins", type=Path, metavar="TOML", default=pyproject, help="its margins")
+    add_hosted_option(made)
     add_output_options(made.add_argument_group("outputs"))
     return made
 
 
-def _figure(text: str) -> Path:
+def figure_file(text: str) -> Path:
+    """A path that a figure can have."""
     path = Path(text)
     if path.suffix not in FIGURES:
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(FIGURES)}")

@@ -1,6 +1,6 @@
 """What each cell measured at each commit, a line at a time, so that slow drift can be seen.
 
-    history/<fingerprint>.jsonl    one line a cell and commit, appended and never rewritten
+    history/<fingerprint_name>.jsonl    one line a cell and commit, appended and never rewritten
 
 A machine has its own file: levels of different machines have nothing to do with each other.
 """
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from typing import Any
 from report.judge import EXACT
 from report.labels import one_line
 from report.load import InputError
-from report.margins import Margins
+from report.margins import KINDS, Margins
 from report.sides import CellResult, Results, load_results
 
 SCHEMA = "seqrec-bench/history/1"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")  # of a machine, and so of a file
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,32 @@ def append(path: Path, folder: Path, margins: Margins, *, allow_dirty: bool = Fa
         raise InputError(path, "has no commit, so that it has no place in a history")
     if commit.endswith("-dirty") and not allow_dirty:
         raise InputError(path, "was measured with changes beyond its commit; --allow-dirty adds it")
-    fingerprint = results.side.fingerprint
-    if not fingerprint.replace("-", "").isalnum():
-        raise InputError(path, f"no machine of name {one_line(fingerprint, 60)!r}")
-    target = folder / f"{fingerprint}.jsonl"
-    known = {(line["commit"], line["started"], line["cell_id"]) for line in _lines(target)}
-    new = [
-        line
-        for line in _of_results(results, margins)
-        if (line["commit"], line["started"], line["cell_id"]) not in known
-    ]
+    machine = results.machine_name
+    if not NAME.fullmatch(machine):
+        raise InputError(path, f"no machine of name {one_line(machine, 60)!r}")
+    target = folder / f"{machine}.jsonl"
+    known = {_key(line) for line in _lines(target)[0]}
+    new = [line for line in _of_results(results, margins) if _key(line) not in known]
     _write(target, new)
     return len(new)
 
 
-def read(folder: Path) -> list[Series]:
-    """All series of all machines in the folder; InputError where a line is of no history."""
+def read(folder: Path) -> tuple[list[Series], list[str]]:
+    """All series of all machines in the folder, and a warning for each line that was cut off.
+
+    InputError where a line is of no history.
+    """
     found: dict[tuple[str, str, str], list[tuple[Point, dict[str, Any]]]] = {}
+    warnings: list[str] = []
     for path in sorted(folder.glob("*.jsonl")):
-        for line in _lines(path):
+        lines, cut_off = _lines(path)
+        warnings += [f"{path}: line {at} was cut off and is left out" for at in cut_off]
+        # Two that append at once may both add the same.
+        for line in {_key(line): line for line in lines}.values():
             for name, entry in line["values"].items():
                 point = Point(line["commit"], line["started"], entry["value"])
                 found.setdefault((path.stem, line["cell_id"], name), []).append((point, entry))
-    return [
+    series = [
         Series(
             machine,
             cell_id,
@@ -91,6 +96,11 @@ def read(folder: Path) -> list[Series]:
         )
         for (machine, cell_id, name), pairs in sorted(found.items())
     ]
+    return series, warnings
+
+
+def _key(line: dict[str, Any]) -> tuple[str, str, str]:
+    return line["commit"], line["started"], line["cell_id"]
 
 
 def _of_results(results: Results, margins: Margins) -> Iterator[dict[str, Any]]:
@@ -130,32 +140,35 @@ def _write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     text = "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("ab", buffering=0) as file:
             if file.tell() and not path.read_bytes().endswith(b"\n"):
                 text = "\n" + text  # the last line was cut off by a power loss
-            file.write(text.encode())
-            file.flush()
+            whole = file.write(text.encode()) == len(text.encode())
             os.fsync(file.fileno())
     except OSError as error:
         raise InputError(path, f"can't be written: {error.strerror or error}") from error
+    if not whole:
+        raise InputError(path, "can't be written to the end: the disk is full")
 
 
-def _lines(path: Path) -> Iterable[dict[str, Any]]:
-    """The lines of a history; one that was cut off is left out, one of another kind refused."""
+def _lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The lines of a history, and the numbers of those cut off; one of another kind is refused."""
     try:
         texts = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"can't be read: {error}") from error
-    found = []
+    found: list[dict[str, Any]] = []
+    cut_off = []
     for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
+            cut_off.append(number)
             continue
         if not _is_line(line):
             raise InputError(path, f"line {number} is no {SCHEMA}")
         found.append(line)
-    return found
+    return found, cut_off
 
 
 def _is_line(line: Any) -> bool:
@@ -164,10 +177,15 @@ def _is_line(line: Any) -> bool:
         and line.get("schema") == SCHEMA
         and all(isinstance(line.get(name), str) for name in ("commit", "started", "cell_id"))
         and isinstance(line.get("values"), dict)
-        and all(
-            isinstance(entry, dict)
-            and isinstance(entry.get("value"), int | float)
-            and all(isinstance(entry.get(name), str) for name in ("unit", "better", "kind"))
-            for entry in line["values"].values()
-        )
+        and all(_is_entry(entry) for entry in line["values"].values())
+    )
+
+
+def _is_entry(entry: Any) -> bool:
+    value = entry.get("value") if isinstance(entry, dict) else None
+    return (
+        isinstance(value, int | float)
+        and abs(value) < 1e300  # nor NaN
+        and all(isinstance(entry.get(name), str) for name in ("unit", "better", "kind"))
+        and entry["kind"] in KINDS
     )

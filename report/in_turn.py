@@ -16,7 +16,6 @@ from report.verdict import Comparison, PairedMetric, Report, Side, Verdict
 
 # Bounds of the noise are two of 5% each: with five pairs no wider ones exist.
 NOISE_ALPHA = 0.05
-_HOSTED = "; a hosted runner, so that 10% of time is the margin"
 _UNKNOWN = "not measured on this machine (--aa does): the margins stand as they are"
 
 
@@ -50,7 +49,7 @@ def report_in_turn(
         base=sides[0],
         head=sides[1],
         design=_design(content, screened, confirmed),
-        noise=(noise_line(margins) if margins.noise else _UNKNOWN) + _HOSTED * margins.hosted,
+        noise=noise_line(margins, _UNKNOWN),
         command=command,
         comparisons=judged,
         strict=strict,

@@ -66,11 +66,17 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Results:
-    """All cells of one side. suite: its name, "" for another project's file."""
+    """All cells of one side.
+
+    Args:
+        suite: its name, "" for another project's file.
+        machine_name: the fingerprint with words before it, or the fingerprint alone.
+    """
 
     side: Side
     suite: str
     cells: dict[str, CellResult] = field(repr=False)
+    machine_name: str = ""
 
 
 def load_results(path: Path, ignore: tuple[str, ...] = ()) -> Results:
@@ -120,7 +126,8 @@ def _of_run(run: Run, ignore: tuple[str, ...]) -> Results:
         dataset=run.dataset_line,
         started=next((r.started for r in run.records if r.started), ""),
     )
-    return Results(side, run.suite, cells)
+    name = str(machine.get("fingerprint_name") or side.fingerprint)
+    return Results(side, run.suite, cells, one_line(name, 120))
 
 
 def _of_record(run: Run, record: Record, ignore: tuple[str, ...]) -> CellResult:
@@ -178,7 +185,7 @@ def _of_benchmarks(path: Path, content: dict[str, Any]) -> Results:
         fingerprint=_foreign_fingerprint(machine),
         started=one_line(str(content.get("datetime", "")), 40),
     )
-    return Results(side, "", cells)
+    return Results(side, "", cells, side.fingerprint)
 
 
 def _of_benchmark(path: Path, entry: Any, machine: dict[str, Any]) -> CellResult:

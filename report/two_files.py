@@ -11,15 +11,19 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from report.judge import OF_THE_MACHINE
-from report.margins import UNKNOWN_NOISE, Margins
+from report.margins import HOSTED_TIME, UNKNOWN_NOISE, Margins
 from report.screening import join_seeds, judge_one
 from report.sides import HARD_KEYS, CellResult, Results, Value, load_results
 from report.status import judge_status, not_comparable, only_on
 from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
 
 DESIGN = "one process a side: rounds are the samples, the noise floor is the margin"
+_NOT_KNOWN = f"not measured on this machine; {UNKNOWN_NOISE:.0%} is taken (--aa measures it)"
+# A setting that the older side's suite did not have yet was as if off.
+_OFF = (None, False, "", "none")
 
 
 def compare_files(base: Path, head: Path, margins: Margins, *, strict: bool = False) -> Report:
@@ -65,12 +69,15 @@ def ab_command(base: Results, head: Results) -> str:
     return shlex.join([*words, "--suite", suite])
 
 
-def noise_line(margins: Margins) -> str:
-    """What is known of this machine's noise, in one line."""
-    if not margins.noise:
-        return f"not measured on this machine; {UNKNOWN_NOISE:.0%} is taken (--aa measures it)"
-    widest = max(margins.noise, key=lambda entry: entry.half_width)
-    return f"A/A pairs of this machine, at most ±{widest.half_width:.1%} ({widest.metric})"
+def noise_line(margins: Margins, unknown: str = _NOT_KNOWN) -> str:
+    """What is known of this machine's noise, in one line; `unknown` where it is nothing."""
+    line = unknown
+    if margins.noise:
+        widest = max(margins.noise, key=lambda entry: entry.half_width)
+        line = f"A/A pairs of this machine, at most ±{widest.half_width:.1%} ({widest.metric})"
+    if margins.hosted:
+        line += f"; a hosted runner, so that {HOSTED_TIME:.0%} of time is the margin"
+    return line
 
 
 def _of_cell(
@@ -129,8 +136,7 @@ def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> s
         return f"another unit or kind: {a.unit} {a.kind} and {b.unit} {b.kind}"
     if base.data != head.data:
         return f"other data: {base.data or 'unknown'} and {head.data or 'unknown'}"
-    names = sorted(base.settings.keys() | head.settings.keys())
-    other = [name for name in names if base.settings.get(name) != head.settings.get(name)]
+    other = _other_settings(base.settings, head.settings)
     if other:
         return f"other settings: {', '.join(other)}"
     if a.kind in OF_THE_MACHINE and base.fingerprint != head.fingerprint:
@@ -139,6 +145,18 @@ def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> s
         taken = [" of ".join(filter(None, (m.method, m.source))) for m in (a, b)]
         return f"other methods: {taken[0]} and {taken[1]}"
     return ""
+
+
+def _other_settings(base: dict[str, Any], head: dict[str, Any]) -> list[str]:
+    """The settings that differ; one that a side lacks is as if off there."""
+    names = sorted(base.keys() | head.keys())
+    return [
+        name
+        for name in names
+        if base.get(name) != head.get(name)
+        and not (name not in base and head[name] in _OFF)
+        and not (name not in head and base[name] in _OFF)
+    ]
 
 
 def _machines(base: CellResult, head: CellResult) -> str:

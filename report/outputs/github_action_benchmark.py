@@ -1,7 +1,8 @@
 """For github-action-benchmark, tool `customSmallerIsBetter`: a list of name, unit, value, range.
 
-https://github.com/benchmark-action/github-action-benchmark. Metrics of which more is better are not
-in it: the tool would call their growth a regression.
+https://github.com/benchmark-action/github-action-benchmark (its README): name, unit and value are
+required, range and extra are texts. Metrics of which more is better are not in it: the tool would
+call their growth a regression. It takes no empty list, which a head without a number gives.
 """
 
 from __future__ import annotations

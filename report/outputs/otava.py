@@ -1,7 +1,9 @@
 """CSV for Apache Otava: a row per side, with its time and commit, a column per cell and metric.
 
-https://otava.apache.org, importer `csv`: name `time` as the time column, `commit` as an attribute.
-Rows of later reports can be appended where the columns are the same.
+For its importer `csv` (https://github.com/apache/otava/blob/master/docs/CSV.md): `time_column:
+time`, `attributes: [commit]`, under `metrics` a column with `direction: -1` where less is better.
+Each value must be a number there, so that what only one side has is left out. Rows of later reports
+can be appended where the columns are the same.
 """
 
 from __future__ import annotations
@@ -15,16 +17,14 @@ from report.verdict import Comparison, Report
 
 def otava(report: Report) -> str:
     """Both sides, the base first."""
-    chosen = [c for c in report.comparisons if c.base is not None or c.head is not None]
+    chosen = [c for c in report.comparisons if c.base is not None and c.head is not None]
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["time", "commit", *[_column(comparison) for comparison in chosen]])
     for side in ("base", "head"):
         facts = getattr(report, side)
         numbers = [getattr(comparison, side) for comparison in chosen]
-        table.writerow(
-            [facts.started, _plain(facts.commit), *["" if x is None else x for x in numbers]]
-        )
+        table.writerow([facts.started, _plain(facts.commit), *numbers])
     return written.getvalue()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +50,33 @@ def test_slow_drift_is_found_though_no_two_neighbours_differ_by_the_margin() -> 
     assert found >= 38
 
 
+@pytest.mark.parametrize("sd", [0.001, 0.02])
+def test_slow_drift_is_found_with_little_noise_and_with_much(sd: float) -> None:
+    """Of ten levels 1% apart, which little noise tells apart, none differs by half a margin."""
+    steps = np.log(1.01) * np.clip((np.arange(60) - 5) // 5, 0, 10)
+    found = 0
+    for seed in range(20):
+        points = change_points(
+            series(np.random.default_rng(seed).normal(0, sd, 60) + steps), Margins()
+        )
+        found += bool(points) and all(point.worse and point.change >= 0.025 for point in points)
+    assert found >= 19
+
+
 def test_noise_alone_has_no_levels() -> None:
     false = 0
     for seed in range(200):
         false += bool(change_points(series(noise(np.random.default_rng(seed), 200)), Margins()))
     assert false <= 6
+
+
+def test_the_margin_of_an_accuracy_is_absolute() -> None:
+    logs = np.log(np.r_[np.full(10, 0.058), np.full(10, 0.057)])
+    accuracy = replace(series(logs, better="higher"), kind="accuracy", metric="ndcg@10")
+    assert change_points(accuracy, Margins()) == []
+    lower = replace(accuracy, points=series(np.r_[logs[:10], np.log([0.054] * 10)]).points)
+    (point,) = change_points(lower, Margins())
+    assert (point.place, point.worse) == (10, True)
 
 
 def test_a_rate_that_rises_is_better_and_the_commits_are_named() -> None:
@@ -76,7 +100,11 @@ def test_real_results_are_appended_once(tmp_path: Path) -> None:
     count = append(path, tmp_path / "history", margins, allow_dirty=True)
     assert count > 10
     assert append(path, tmp_path / "history", margins, allow_dirty=True) == 0
-    found = read(tmp_path / "history")
+    found, warnings = read(tmp_path / "history")
+    assert warnings == []
+    assert {one.machine for one in found} == {
+        content["seqrec_bench"]["machine"]["fingerprint_name"]
+    }
     kinds = {one.kind for one in found}
     assert "time" in kinds
     assert "deterministic" not in kinds
@@ -101,14 +129,66 @@ def line(commit: str, value: float) -> str:
     return json.dumps(content) + "\n"
 
 
-def test_a_line_that_a_power_loss_cut_off_is_left_out(tmp_path: Path) -> None:
+def test_a_line_that_a_power_loss_cut_off_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = kept(tmp_path / "history", line("a", 1.0), line("b", 2.0)[:50])
-    (found,) = read(folder)
+    ((found,), (warning,)) = read(folder)
     assert [point.commit for point in found.points] == ["a"]
+    assert warning.endswith("abc123.jsonl: line 2 was cut off and is left out")
+    assert main(["--history", f"--history-dir={folder}"]) == 0
+    assert "warning: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["[]\n", '{"schema": "other/1"}\n', "7\n"])
-def test_a_line_of_another_kind_is_refused_by_its_number(tmp_path: Path, text: str) -> None:
+def test_after_a_cut_off_line_the_next_one_is_whole(tmp_path: Path) -> None:
+    content = json.loads(REFERENCE.read_text())["seqrec_bench"]
+    content["commit"] = "a" * 40
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"seqrec_bench": content}))
+    folder = tmp_path / "history"
+    count = append(path, folder, Margins())
+    (history,) = folder.iterdir()
+    history.write_bytes(history.read_bytes()[:-40])
+    assert append(path, folder, Margins()) == 1
+    series, warnings = read(folder)
+    assert len(warnings) == 1
+    assert len({one.cell_id for one in series}) == count
+    # As two that append at once may leave it.
+    history.write_bytes(history.read_bytes() * 2)
+    assert read(folder)[0] == series
+
+
+def test_uncommitted_states_are_refused_unless_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(REFERENCE.read_text())["seqrec_bench"]
+    content["commit"] = "a" * 10 + "-dirty"
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"seqrec_bench": content}))
+    command = ["--history", str(path), f"--history-dir={tmp_path / 'history'}"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "--allow-dirty" in said
+    assert main([*command, "--allow-dirty"]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]\n",
+        '{"schema": "other/1"}\n',
+        "7\n",
+        lambda: line("b", float("nan")),
+        lambda: line("b", float("inf")),
+        lambda: line("b", 10**400),
+        lambda: line("b", 1.0).replace('"time"', '"colour"'),
+    ],
+)
+def test_a_line_of_another_kind_is_refused_by_its_number(
+    tmp_path: Path, text: str | Callable[[], str]
+) -> None:
+    text = text if isinstance(text, str) else text()
     with pytest.raises(InputError, match="line 2 is no"):
         read(kept(tmp_path / "history", line("a", 1.0), text))
 
@@ -123,3 +203,34 @@ def test_the_command_says_what_changed(tmp_path: Path, capsys: pytest.CaptureFix
     assert "019..020" in out
     assert "worse" in out
     assert main(["--history", str(tmp_path / "none.json"), f"--history-dir={folder}"]) == 2
+
+
+def test_the_figure_shows_the_worst_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = [1.0, 1.01] * 10 + [1.3, 1.31] * 10
+    lines = [line(f"{number:03}", value) for number, value in enumerate(levels)]
+    folder = kept(tmp_path / "history", *lines)
+    path = tmp_path / "made" / "history.svg"
+    command = ["--history", f"--history-dir={folder}", "--margins", str(ROOT / "pyproject.toml")]
+    assert main([*command, f"--figure={path}"]) == 0
+    first = path.read_text()
+    assert "+29" in first or "+30" in first
+    assert main([*command, f"--figure={path}"]) == 0
+    assert path.read_text() == first
+    kept(folder, *lines[:20])
+    assert main([*command, f"--figure={tmp_path / 'none.svg'}"]) == 0
+    assert "not drawn" in capsys.readouterr().out
+    assert not (tmp_path / "none.svg").exists()
+
+
+def test_a_commit_measured_again_is_not_blamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = [1.0, 1.01] * 10 + [1.3, 1.31] * 10
+    lines = [
+        line("same", value).replace('"started": "same"', f'"started": "{at:03}"')
+        for at, value in enumerate(numbers)
+    ]
+    assert main(["--history", f"--history-dir={kept(tmp_path / 'history', *lines)}"]) == 0
+    assert "not the code" in " ".join(capsys.readouterr().out.split())

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from measure.record import KINDS as RECORDED
+from report.command import parser
 from report.load import InputError
-from report.margins import KINDS, Margins, Noise, load_margins
+from report.margins import HOSTED_TIME, KINDS, Margins, Noise, is_hosted, load_margins
+from report.two_files import noise_line
 
 HEAD = "[tool.seqrec-bench.margins]\n"
 
@@ -88,3 +90,22 @@ def test_the_projects_own_margins_load() -> None:
 
 def test_every_kind_that_is_recorded_has_a_policy() -> None:
     assert set(RECORDED) <= set(KINDS)
+
+
+def test_a_hosted_runner_is_found_and_its_margin_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_ACTIONS", "RUNNER_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    assert not is_hosted()
+    assert not parser().parse_args(["a", "b"]).hosted
+    assert parser().parse_args(["a", "b", "--hosted"]).hosted
+    monkeypatch.setenv("RUNNER_ENVIRONMENT", "github-hosted")
+    assert not is_hosted()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert parser().parse_args(["a", "b"]).hosted
+    assert not parser().parse_args(["a", "b", "--no-hosted"]).hosted
+    monkeypatch.setenv("RUNNER_ENVIRONMENT", "self-hosted")
+    assert not is_hosted()
+    margins = load_margins(hosted=True)
+    assert margins.policy("gru4rec-made_up", "made_up_time", "time").margin == HOSTED_TIME
+    assert noise_line(margins).endswith("a hosted runner, so that 10% of time is the margin")
+    assert "hosted" not in noise_line(load_margins())

@@ -6,12 +6,17 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
+import xmlschema
 
 from measure.record import Metric, Record
 from report.in_turn import noise_floors, report_in_turn
 from report.load import InputError
 from report.margins import Margins
+from report.outputs.junit import junit
+from report.outputs.markdown import markdown
+from report.outputs.verdict_json import SCHEMA_FILE, verdict_json
 from report.pairing import measured_in_turn, needs, read_comparison, verdicts
 from report.verdict import Verdict
 
@@ -144,7 +149,7 @@ def test_the_noise_of_a_machine_is_what_its_pairs_lie_apart() -> None:
     assert 0 < floor.half_width < 0.005
 
 
-def kept(folder: Path) -> Path:
+def kept(folder: Path, change: float = 0.0) -> Path:
     content = {
         "schema": "seqrec-bench/ab/1",
         "aa": False,
@@ -156,8 +161,10 @@ def kept(folder: Path) -> Path:
     }
     folder.mkdir()
     (folder / "ab.json").write_text(json.dumps(content))
-    for number, pair in enumerate(pairs(5, 0.0)):
-        path = folder / "pairs" / CELL / f"screen-{number:02}.json"
+    stages = {"screen": 5, "confirm": 10} if change else {"screen": 5}
+    numbered = [(stage, number) for stage, count in stages.items() for number in range(count)]
+    for (stage, number), pair in zip(numbered, pairs(15, change), strict=False):
+        path = folder / "pairs" / CELL / f"{stage}-{number:02}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         both = {"base": pair.base.to_dict(), "head": pair.head.to_dict()}
         path.write_text(json.dumps({"schema": "seqrec-bench/pair/1", **both}))
@@ -172,6 +179,28 @@ def test_a_kept_comparison_is_read_again(tmp_path: Path) -> None:
     assert report.exit_code == 0
     assert "5 pairs of processes to screen" in report.design
     assert report.base.commit == "b" * 40
+
+
+def test_a_comparison_in_turn_keeps_the_schemas_too(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "ab-1", change=0.2)
+    content = json.loads((folder / "ab.json").read_text()) | {"cells": [CELL, "sasrec-<later>"]}
+    (folder / "ab.json").write_text(json.dumps(content))
+    report = report_in_turn(folder, Margins(hosted=True), command="again", out_of_time=True)
+    assert report.exit_code == 1
+    assert "hosted runner" in report.noise
+
+    published = json.loads(SCHEMA_FILE.read_text())
+    kept_verdicts = json.loads(verdict_json(report))
+    jsonschema.validate(kept_verdicts, published)
+    assert kept_verdicts["counts"]["REGRESSED"] == 1
+    schema = xmlschema.XMLSchema(Path(__file__).parent / "outputs" / "junit.xsd")
+    text = junit(report)
+    schema.validate(text)
+    assert text.count("<failure") == 1
+    text = markdown(report)
+    assert text.startswith("### REGRESSION: 1 REGRESSED")
+    assert text.index("latency&#95;p50") < text.index("sasrec-&lt;later&gt;")
+    assert "hosted runner" in text
 
 
 def test_a_cell_that_the_time_did_not_reach_is_said(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from report.two_files import compare_files
 from report.verdict import Comparison, Report, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(__file__).parent / "data"
 REFERENCE = ROOT / "results" / "reference" / "quick-ml_100k.json"
 
 
@@ -84,6 +85,52 @@ def test_real_files_of_two_machines(tmp_path: Path) -> None:
     accuracy = [c for c in report.comparisons if c.kind == "accuracy"]
     assert len(accuracy) > 0
     assert {c.verdict for c in accuracy} == {"UNCHANGED"}
+
+
+def of_two_machines(folder: Path, **params: int) -> Report:
+    """Real runs on an EPYC of the fifth generation and one of the third: whole records out of
+    results/reference/quick-ml_100k.json as it was in e8c7e72 and in 6baa0c2.
+    """
+    head = json.loads((DATA / "zen3.json").read_text())
+    for record in head["seqrec_bench"]["records"]:
+        if "params" in record["metrics"]:
+            record["metrics"]["params"]["value"] += params.get("more_params", 0)
+    (folder / "zen3.json").write_text(json.dumps(head))
+    margins = Margins(ignore=("*_per_second",))
+    return compare_files(DATA / "zen5.json", folder / "zen3.json", margins)
+
+
+def test_of_two_real_machines_only_what_does_not_depend_on_them_is_compared(tmp_path: Path) -> None:
+    report = of_two_machines(tmp_path)
+    said: dict[str, set[str]] = {}
+    for comparison in report.comparisons:
+        said.setdefault(comparison.kind, set()).add(comparison.verdict)
+    for kind in ("time", "tail", "memory_physical"):
+        assert said[kind] == {"NOT_COMPARABLE"}
+    assert said["deterministic"] == {"UNCHANGED"}
+    accuracy = [c for c in report.comparisons if c.kind == "accuracy" and "@" in c.metric]
+    assert {"hr@10", "mrr@10", "ndcg@10"} <= {c.metric for c in accuracy}
+    assert all(c.verdict != "NOT_COMPARABLE" and c.base != c.head for c in accuracy)
+    times = next(c for c in report.comparisons if c.metric == "epoch_time")
+    assert "family 26 model 2" in times.reason
+    assert "family 25 model 1" in times.reason
+    assert "other machines" in report.notes[0]
+
+
+def test_of_two_real_machines_one_more_parameter_is_red(tmp_path: Path) -> None:
+    report = of_two_machines(tmp_path, more_params=1)
+    red = report.of(["REGRESSED"])
+    assert {(c.metric, c.head - c.base) for c in red} == {("params", 1)}  # type: ignore[operator]
+    assert report.exit_code == 1
+
+
+def test_a_setting_of_later_that_is_off_is_no_other_setting(made: Any, compared: Any) -> None:
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.0, compile="none")])
+    assert found[CELL, "params"].verdict == "UNCHANGED"
+    found = compared([epochs(made, 1.0)], [epochs(made, 1.0, compile="default")])
+    assert found[CELL, "params"].reason == "other settings: compile"
+    found = compared([epochs(made, 1.0, compile="default")], [epochs(made, 1.0, compile="none")])
+    assert found[CELL, "params"].verdict == "NOT_COMPARABLE"
 
 
 def test_other_data_and_settings_are_not_compared(made: Any, compared: Any) -> None:

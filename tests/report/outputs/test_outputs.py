@@ -6,10 +6,12 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import jsonschema
@@ -47,7 +49,7 @@ BMF = {
     },
     "propertyNames": {"maxLength": 1024},
 }
-# github-action-benchmark's documented entries for custom tools.
+# github-action-benchmark's documented entries for custom tools (its README).
 CUSTOM = {
     "type": "array",
     "items": {
@@ -110,6 +112,18 @@ def test_otava_has_a_row_a_side(every: Report) -> None:
     assert [row["commit"] for row in rows] == ["abc1234", "abc1234"]
     assert [row["cell-regressed.epoch_time"] for row in rows] == ["2.0", "2.4"]
     assert rows[0]["time"] == "2026-05-03T10:00:00+00:00"
+
+
+def test_otava_can_import_each_column(every: Report) -> None:
+    """Its importer wants rows as long as the header, a time, and numbers (otava's docs/CSV.md)."""
+    header, *rows = csv.reader(otava(every).splitlines())
+    assert header[:2] == ["time", "commit"]
+    assert len(set(header)) == len(header)
+    assert not [name for name in header if name.startswith("new.")]
+    for row in rows:
+        assert len(row) == len(header)
+        assert datetime.fromisoformat(row[0]).tzinfo is not None
+        assert all(math.isfinite(float(value)) for value in row[2:])
 
 
 def test_markdown_says_the_verdict_first_and_folds_the_rest(every: Report) -> None:
