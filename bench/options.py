@@ -48,7 +48,7 @@ TEXTS = {
     "--cell-timeout": "seconds for one worker (default: 1800)",
     "--memory-limit": "memory for one worker, such as 2GB (default: 90% of the machine's)",
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
-    "--repeats": "how often a cell is measured again whose rounds spread by 10% (default: 2)",
+    "--repeats": "how often a cell is measured again whose rounds spread by 10% (default: 2, quick: 1)",
     "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
     "--energy": "auto (default: measured where the hardware counts it), off, estimate=WATTS",
 }
@@ -93,7 +93,7 @@ class Options:
         self.retry = bool(config.getoption("--retry-failed"))
         self.prune = not config.getoption("--no-prune")
         self.order_seed = self._number("--order-seed", 0, least=0)
-        self.repeats = self._number("--repeats", 2, least=0)
+        self.repeats = self._number("--repeats", 1 if self.suite == "quick" else 2, least=0)
         self.columns = self._text("--columns")
         self.data_dir = self._folder("--data-dir")
         self.results = Path(self._text("--results-dir") or config.rootpath / "results")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="plants whose name holds this text")
     parser.add_argument("--time-limit", default="10m", help="of each plant (default: 10m)")
     parser.add_argument("--json", type=Path, help="write the table's rows there")
+    parser.add_argument("--reports", type=Path, help="keep each report there, as Markdown")
     given = parser.parse_args()
     plants = [plant for plant in PLANTS if given.only in plant.name]
     rows = []
@@ -39,7 +41,7 @@ def main() -> int:
         suite = Path(name) / "suite"
         git(ROOT, "clone", "--quiet", str(ROOT), str(suite), timeout=300)
         for plant in plants:
-            rows.append(_try(plant, suite, given.time_limit))
+            rows.append(_try(plant, suite, given.time_limit, given.reports))
             row = rows[-1]
             print(f"{row['planted']}: {row['said']} ({row['minutes']:.1f} min)", flush=True)
     _show(rows)
@@ -59,13 +61,16 @@ def plant_in(suite: Path, plant: Plant) -> None:
     git(suite, *ME, "commit", "--quiet", "--message", plant.name)
 
 
-def _try(plant: Plant, suite: Path, limit: str) -> dict[str, Any]:
+def _try(plant: Plant, suite: Path, limit: str, reports: Path | None) -> dict[str, Any]:
     began = time.monotonic()
     plant_in(suite, plant)
     verdicts = suite / "verdicts.json"
     verdicts.unlink(missing_ok=True)
     command = [sys.executable, "regression_report.py", "--ab=HEAD~1", "--head=HEAD"]
     command += [f"--time-limit={limit}", f"--json={verdicts}", *plant.cells]
+    if reports is not None:
+        kept = reports.resolve() / f"{re.sub(r'[^a-z0-9]+', '-', plant.name)}.md"
+        command.append(f"--markdown={kept}")
     done = subprocess.run(command, cwd=suite, capture_output=True, text=True)
     git(suite, "reset", "--quiet", "--hard", "HEAD~1")
     minutes = (time.monotonic() - began) / 60
