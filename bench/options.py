@@ -48,7 +48,7 @@ TEXTS = {
     "--cell-timeout": "seconds for one worker (default: 1800)",
     "--memory-limit": "memory for one worker, such as 2GB (default: 90% of the machine's)",
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
-    "--repeats": "how often a cell whose rounds spread by 10% is measured again (default: 2, in quick 1)",
+    "--repeats": "again for a cell whose rounds spread by 10% (default: 2, in quick 1)",
     "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
     "--energy": "auto (default: measured where the hardware counts it), off, estimate=WATTS",
 }
