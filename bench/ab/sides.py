@@ -25,7 +25,7 @@ Name = Literal["base", "head"]
 NAMES: tuple[Name, Name] = ("base", "head")
 UNDER_TEST = ("models", "data")
 HARNESS = ("bench", "measure", "workloads")
-_KERNELS = Path("models", "ops")
+KERNELS = Path("models", "ops")
 
 
 class SideError(RuntimeError):
@@ -55,7 +55,7 @@ def lay_out(folder: Path, name: Name, *, harness: Path, commit: str, in_place: b
     if not in_place:
         (folder / name).mkdir(parents=True, exist_ok=True)
         add_worktree(harness, code, commit)
-        _share_compiled(harness / _KERNELS, code / _KERNELS)
+        share_compiled(harness / KERNELS, code / KERNELS)
     root = folder / name / "run"
     root.mkdir(parents=True, exist_ok=True)
     for part in UNDER_TEST:
@@ -97,7 +97,7 @@ def take_down(folder: Path, harness: Path) -> None:
             remove_worktree(harness, code)
 
 
-def _share_compiled(source: Path, target: Path) -> None:
+def share_compiled(source: Path, target: Path) -> None:
     """Kernels that the checkout has compiled, for files that are the same in the worktree.
 
     Numba knows a file by its time and size, and the pieces that it takes in by a digest of their

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.ab.sides import KERNELS, share_compiled
 from measure.git import git
 from tests.planted.plants import PLANTS, Plant
 
@@ -40,6 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="seqrec-planted-") as name:
         suite = Path(name) / "suite"
         git(ROOT, "clone", "--quiet", str(ROOT), str(suite), timeout=300)
+        share_compiled(ROOT / KERNELS, suite / KERNELS)
         for plant in plants:
             rows.append(_try(plant, suite, given.time_limit, given.reports))
             row = rows[-1]
