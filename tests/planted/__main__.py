@@ -121,7 +121,8 @@ def _undecided(found: list[dict[str, Any]], missed: list[tuple[str, str]]) -> st
 
 def _said(comparison: dict[str, Any]) -> str:
     change = comparison["change"]
-    sized = "" if change is None else f" {change:+.1%}"
+    shown = "+.3f" if comparison.get("absolute") else "+.1%"
+    sized = "" if change is None else f" {change:{shown}}"
     return f"{comparison['metric']} {comparison['verdict']}{sized}"
 
 
