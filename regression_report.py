@@ -51,10 +51,11 @@ def in_turn() -> int:
         if given.aa:
             keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)
             print(f"the noise of this machine is kept in {kept}")
+        words = [*sys.argv[1:], *["--hosted"] * (given.hosted and "--hosted" not in sys.argv)]
         report = report_in_turn(
             measured.folder,
             margins,
-            command=shlex.join(["python", "regression_report.py", *sys.argv[1:]]),
+            command=shlex.join(["python", "regression_report.py", *words]),
             strict=given.strict,
             out_of_time=measured.out_of_time,
         )

@@ -3,7 +3,7 @@
 For its importer `csv` (https://github.com/apache/otava/blob/master/docs/CSV.md): `time_column:
 time`, `attributes: [commit]`, under `metrics` a column with `direction: -1` where less is better.
 Each value must be a number there, so that what only one side has is left out. Rows of later reports
-can be appended where the columns are the same.
+can be appended where the columns are the same. Version 0.8.0 was seen to read it.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ import pytest
 from measure.record import KINDS as RECORDED
 from report.command import parser
 from report.load import InputError
-from report.margins import HOSTED_TIME, KINDS, Margins, Noise, is_hosted, load_margins
-from report.two_files import noise_line
+from report.margins import HOSTED_TIME, KINDS, ROOT, Margins, Noise, is_hosted, load_margins
+from report.two_files import compare_files, noise_line
 
+REFERENCE = ROOT / "results" / "reference" / "quick-ml_100k.json"
 HEAD = "[tool.seqrec-bench.margins]\n"
 
 
@@ -109,3 +110,5 @@ def test_a_hosted_runner_is_found_and_its_margin_is_wide(monkeypatch: pytest.Mon
     assert margins.policy("gru4rec-made_up", "made_up_time", "time").margin == HOSTED_TIME
     assert noise_line(margins).endswith("a hosted runner, so that 10% of time is the margin")
     assert "hosted" not in noise_line(load_margins())
+    again = compare_files(REFERENCE, REFERENCE, margins).command
+    assert again.endswith(" --hosted")
