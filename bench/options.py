@@ -16,6 +16,7 @@ from bench.matrix import SCENARIOS, Choices
 from bench.suites import SUITES
 from data.batches import OBJECTIVES, Objective
 from data.log import in_one_line
+from measure.allocator import ALLOCATORS
 from measure.processor import one_per_core, physical_cores
 from models.ops.backend import BACKENDS
 from workloads.setting import COMPILE_MODES, DTYPES
@@ -50,6 +51,7 @@ TEXTS = {
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
     "--repeats": "again for a cell whose rounds spread by 10% (default: 2, in quick 1)",
     "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
+    "--allocator": "of timed workers: kept (freed memory stays; default) or system (its defaults)",
     "--energy": "auto (default: measured where the hardware counts it), off, estimate=WATTS",
 }
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -100,6 +102,7 @@ class Options:
         self.timeout = self._positive("--cell-timeout", "seconds") or 1800.0
         self.memory_limit = self._bytes("--memory-limit")
         self.energy = self._energy()
+        self.allocator = self._one("--allocator", ALLOCATORS) or "kept"
         self.choices = Choices(
             models=self._names("--model", models.names()),
             datasets=self._list("--dataset"),

@@ -99,7 +99,7 @@ def _measure(cell: Cell, cpus: tuple[int, ...] | None) -> Peak | str:
         done = subprocess.run(
             [sys.executable, "-m", "bench.peaks", cell.device, cell.dtype, allowed],
             cwd=ROOT,
-            env=fixed_environment(cell.threads, timed=True) | {"PYTHONPATH": str(ROOT)},
+            env=fixed_environment(cell.threads, keep_memory=True) | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=_TIMEOUT,

@@ -105,11 +105,12 @@ def _run(
 
 def worker_environment(request: Request) -> dict[str, str]:
     """The parent's environment with what must be fixed before torch is imported."""
-    return fixed_environment(request.cell.threads, timed=request.measuring == "time")
+    keep = request.measuring == "time" and request.allocator == "kept"
+    return fixed_environment(request.cell.threads, keep_memory=keep)
 
 
-def fixed_environment(threads_allowed: int, *, timed: bool) -> dict[str, str]:
-    """The environment of any process that measures; timed ones keep freed memory."""
+def fixed_environment(threads_allowed: int, *, keep_memory: bool) -> dict[str, str]:
+    """The environment of any process that measures; the allocator keeps freed memory or not."""
     threads = str(threads_allowed)
     fixed = {
         "OMP_NUM_THREADS": threads,
@@ -119,7 +120,7 @@ def fixed_environment(threads_allowed: int, *, timed: bool) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         VARIABLE: str(os.getpid()),
     }
-    if timed:
+    if keep_memory:
         fixed |= keep_memory_environment()
     return dict(os.environ) | fixed
 

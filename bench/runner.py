@@ -41,6 +41,7 @@ class Runner:
         cpus: the processors that workers may run on.
         place: where workers find the code, and their Python.
         energy: "auto", "off" or "estimate=<watts>".
+        allocator: of timed workers: "kept" or "system".
     """
 
     journal: Journal
@@ -55,6 +56,7 @@ class Runner:
     place: Place = HERE
     failed: list[Record] = field(default_factory=list, compare=False)  # for memory, in this start
     energy: str = "auto"
+    allocator: str = "kept"
 
     @cached_property
     def _peaks(self) -> Peaks:
@@ -150,6 +152,7 @@ class Runner:
             memory_limit=self.memory_limit or (default_limit() if cell.device == "cpu" else None),
             cpus=self.cpus,
             energy=self.energy,
+            allocator=self.allocator,
         )
         try:
             return run_worker(request, timeout=self.timeout, place=self.place)

@@ -112,6 +112,7 @@ class Session:
                 "timeout": options.timeout,
                 "memory": options.memory_limit,
                 "energy": options.energy,
+                "allocator": options.allocator,
             },
             commit=_short(commit),
             machine=machine,
@@ -130,6 +131,7 @@ class Session:
             options.repeats,
             options.cpus,
             energy=options.energy,
+            allocator=options.allocator,
         )
         to_do = [cell for cell in selected if self.runner.kept(cell) is None]
         self.progress = CellProgress(to_do, past)

@@ -44,6 +44,7 @@ class Request:
         cpus: the processors that it may run on; None leaves them as they are.
         stage_file: a file descriptor to note in what it is doing.
         energy: "auto", "off" or "estimate=<watts>".
+        allocator: of measure.allocator.ALLOCATORS, for the pass that takes time.
     """
 
     cell: Cell
@@ -58,6 +59,7 @@ class Request:
     cpus: tuple[int, ...] | None = None
     stage_file: int | None = None
     energy: str = "auto"
+    allocator: str = "kept"
 
     def dumps(self) -> str:
         content = dataclasses.asdict(self) | {"cell": self.cell.to_dict()}

@@ -20,6 +20,8 @@ _KEEP = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
+# What timed workers may run under.
+ALLOCATORS = ("kept", "system")
 _PRELOADED = ("jemalloc", "tcmalloc", "mimalloc")
 
 

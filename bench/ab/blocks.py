@@ -34,6 +34,7 @@ class Blocks:
                 prune=False,
                 cpus=options.cpus,
                 place=sides[name].place,
+                allocator=options.allocator,
             )
             for name in NAMES
         }

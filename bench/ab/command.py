@@ -174,7 +174,7 @@ def _open(
     code = code_hash(ROOT)
     parts = [base, head, given.aa, given.environments, options.order_seed, code]
     parts += [machine["fingerprint"], sorted(cell.key for cell in session.cells)]
-    parts += [session.data_hashes, options.memory_limit, options.cpus]
+    parts += [session.data_hashes, options.memory_limit, options.cpus, options.allocator]
     parts += [(ROOT / name).read_text() for name in PINS if (ROOT / name).exists()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     found = [] if given.fresh else sorted(options.results.glob(f"ab-*-{key}/ab.json"))

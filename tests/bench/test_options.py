@@ -35,6 +35,7 @@ WRONG = [
     ({"cpus": "99999"}, "--cpus 99999: at least"),
     ({"energy": "estimate"}, "--energy 'estimate': auto, off or such as estimate=65 (watts)"),
     ({"energy": "estimate=0"}, "--energy 'estimate=0': auto, off or"),
+    ({"allocator": "jemalloc"}, "--allocator 'jemalloc': choose from kept, system"),
     ({"memory_limit": "9" * 400}, "--memory-limit '9999"),
     ({"memory_limit": "99999999999 GiB"}, "--memory-limit '99999999999 GiB': at most 1024 PiB"),
     ({"memory_limit": "2 parsecs"}, "--memory-limit '2 parsecs': such as"),

@@ -156,8 +156,10 @@ def test_each_failure_has_its_status_and_a_reason(error: Exception, status: str)
 def test_time_and_memory_passes_have_their_own_allocator(tmp_path: Path) -> None:
     timed = worker_environment(request_for(tmp_path))
     memory = worker_environment(dataclasses.replace(request_for(tmp_path), measuring="memory"))
+    asked = worker_environment(request_for(tmp_path, allocator="system"))
     assert timed["MALLOC_MMAP_MAX_"] == "0"
     assert "MALLOC_MMAP_MAX_" not in memory
+    assert "MALLOC_MMAP_MAX_" not in asked
     assert timed["OMP_NUM_THREADS"] == "1"
 
 
