@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from models import programs
 from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
-from models.ops.attention import attention_packed, attention_select
+from models.ops.attention import attention_absorbed, attention_packed
 from models.ops.dropout import dropout
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
@@ -174,13 +174,13 @@ class _Layer(nn.Module):
             )  # fmt: skip
         else:
             width = cfg.hidden_size
-            key_value = linear(hidden, weight[width:], bias[width:], backend=backend)  # (T, 2 D)
-            hidden = chosen.of(hidden)  # (M, D)
-            query = linear(hidden, weight[:width], bias[:width], backend=backend)
-            mixed = attention_select(
-                query, key_value, chosen.offsets, sequences.offsets,
+            asking = chosen.of(hidden)  # (M, D)
+            query = linear(asking, weight[:width], bias[:width], backend=backend)
+            mixed = attention_absorbed(
+                query, hidden, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
                 num_heads=cfg.num_heads, dropout=attn_drop, backend=backend,
             )  # fmt: skip
+            hidden = asking
         return self.finish(hidden, mixed, backend)
 
     def finish(self, hidden: Tensor, mixed: Tensor, backend: str) -> Tensor:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from models.base import NotSupported, SequentialRecommender, equal_length, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
-from models.ops.attention import attention, attention_packed, attention_select
+from models.ops.attention import attention, attention_absorbed, attention_packed
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
 from models.ops.linear import linear
@@ -238,10 +238,9 @@ class _Layer(nn.Module):
             return self.finish(hidden, mixed, norm, backend)
         width = self.cfg.hidden_size
         query = linear(chosen.of(normed), weight[:width], bias[:width], backend=backend)  # (M, D)
-        key_value = linear(normed, weight[width:], bias[width:], backend=backend)  # (T, 2 D)
-        mixed = attention_select(
-            query, key_value, chosen.offsets, sequences.offsets, num_heads=self.cfg.num_heads,
-            dropout=self._attn_dropout, backend=backend,
+        mixed = attention_absorbed(
+            query, normed, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
+            num_heads=self.cfg.num_heads, dropout=self._attn_dropout, backend=backend,
         )  # fmt: skip
         return self.finish(chosen.of(hidden), mixed, norm, backend)
 

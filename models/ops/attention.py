@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.ops.backend import BackendUnavailable, resolve
+from models.ops.linear import linear
 
 BACKENDS = ("auto", "reference", "torch", "numba")
 
@@ -83,6 +84,52 @@ def attention_select(
     if name == "numba":
         return _numba().attention_select_numba(query, key_value, query_offsets, offsets, num_heads)
     return _padded(query, key_value, query_offsets, offsets, num_heads, False, name, dropout)
+
+
+def attention_absorbed(
+    query: Tensor,
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    query_offsets: Tensor,
+    offsets: Tensor,
+    *,
+    num_heads: int,
+    dropout: float = 0.0,
+    backend: str = "auto",
+) -> Tensor:
+    """`attention_select` with its keys' and values' linear layer: (M, D), (T, D) -> (M, D).
+
+    A query's score with a key W x is that of W^T query with x, and a mix of values W x is W times
+    the mix of x: where there is one query to a sequence, no key and no value is ever made (known
+    as weight absorption: DeepSeek-V2, arXiv 2405.04434, section 2.1). A bias on the keys moves all
+    scores of a query alike and leaves the softmax as it is.
+
+    Args:
+        rows: what keys and values are made of.
+        weight, bias: (2 D, D) and (2 D,), keys first.
+
+    Others and errors: as `attention_select`.
+    """
+    if weight.shape != (2 * query.shape[1], rows.shape[1]) or bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"shapes query {tuple(query.shape)}, rows {tuple(rows.shape)}, weight"
+            f" {tuple(weight.shape)}, bias {tuple(bias.shape)}; "
+            "needed: (M, D), (T, D), (2 D, D), (2 D,)"
+        )
+    _check(query, (query_offsets, offsets), query.shape[1], num_heads)
+    name = resolve_attention(backend if dropout == 0 else "torch", query.device, query.dtype)
+    if name == "numba":
+        mixed: Tensor | None = _numba().attention_absorbed_numba(
+            query, rows, weight, bias, query_offsets, offsets, num_heads
+        )
+        if mixed is not None:
+            return mixed
+    key_value = linear(rows, weight, bias, backend="torch" if name == "reference" else backend)
+    return attention_select(
+        query, key_value, query_offsets, offsets, num_heads=num_heads, dropout=dropout,
+        backend=backend,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1)

@@ -2,8 +2,10 @@
 
 With one query to a sequence, as at the last position of a causal model, each key and value is used
 once and memory sets the pace: keys and values are read where they lie, row after row for all heads,
-with no tile and no copy. `head` is as in the other attention kernels, never causal; tasks are some
-sequences and heads.
+with no tile and no copy. `head` is as in the other attention kernels, never causal, with two
+numbers more: how far apart the keys (and values) of two heads lie, 0 where all heads share them,
+and the head size that scores are scaled by. Tasks are some sequences and heads; all heads where
+these share keys.
 """
 
 from __future__ import annotations
@@ -77,9 +79,9 @@ def few_forward(
     query_row, key_row = head[1], head[4]
     key, value, out, kept = floats(head[2]), floats(head[3]), floats(head[5]), floats(head[6])
     query_offsets, key_offsets = integers(head[7]), integers(head[8])
-    heads, size = head[9], head[10]
+    heads, size, step = head[9], head[10], head[16]
     width = (size + LANES - 1) // LANES * LANES
-    factor = np.float32(_LOG2_E / math.sqrt(size))
+    factor = np.float32(_LOG2_E / math.sqrt(head[17]))
     spare, query_at = floats(scratch_at), scratch_at + 4 * LANES
     query, scores = floats(query_at), floats(query_at + 4 * 2 * heads * width)
     for sequence in range(sequence_start, sequence_stop):
@@ -92,7 +94,7 @@ def few_forward(
             for j in range(keys):
                 at = (key_offsets[sequence] + j) * key_row
                 for h in range(head_start, head_stop):
-                    product = _dot(query, h * width, key, at + h * size, size, spare)
+                    product = _dot(query, h * width, key, at + h * step, size, spare)
                     scores[h * pitch + j] = product * factor
             for h in range(head_start, head_stop):
                 base = h * pitch
@@ -112,7 +114,7 @@ def few_forward(
                     to = 2 * (row * heads + h)
                     kept[to], kept[to + 1] = top, share
                 for c in range(0, size, LANES):
-                    at = key_offsets[sequence] * key_row + h * size + c
+                    at = key_offsets[sequence] * key_row + h * step + c
                     mixed = _mix(scores, base, value, at, key_row, keys, size - c, spare)
                     at = (row * heads + h) * size + c
                     store_part(out, at, size - c, mixed * splat(share), spare)
@@ -123,16 +125,16 @@ def few_backward(
     head_at: int, sequence_start: int, sequence_stop: int, head_start: int, head_stop: int,
     scratch_at: int,
 ) -> None:  # fmt: skip
-    """Write dquery, dkey and dvalue of some sequences and heads."""
+    """Write dquery, dkey and dvalue of some sequences and heads; both sums where these are one."""
     head = integers(head_at)
     query_row, key_row = head[1], head[4]
     key, value, out, kept = floats(head[2]), floats(head[3]), floats(head[5]), floats(head[6])
     query_offsets, key_offsets = integers(head[7]), integers(head[8])
-    heads, size = head[9], head[10]
+    heads, size, step = head[9], head[10], head[16]
     dquery, dkey, dvalue = floats(head[13]), floats(head[14]), floats(head[15])
     width = (size + LANES - 1) // LANES * LANES
-    factor = np.float32(1.0 / math.sqrt(size))
-    steep = np.float32(_LOG2_E / math.sqrt(size))
+    factor = np.float32(1.0 / math.sqrt(head[17]))
+    steep = np.float32(_LOG2_E / math.sqrt(head[17]))
     spare, query_at = floats(scratch_at), scratch_at + 4 * LANES
     slope_at = query_at + 4 * heads * width
     scores_at = slope_at + 4 * heads * width
@@ -145,8 +147,9 @@ def few_backward(
         pull = floats(scores_at + 4 * heads * pitch)
         if first == stop:
             for j in range(key_offsets[sequence], key_offsets[sequence] + keys):
-                for c in range(j * key_row + head_start * size, j * key_row + head_stop * size):
-                    dkey[c], dvalue[c] = _ZERO, _ZERO
+                for h in range(head_start, head_stop):
+                    for c in range(j * key_row + h * step, j * key_row + h * step + size):
+                        dkey[c], dvalue[c] = _ZERO, _ZERO
         for row in range(first, stop):
             for h in range(head_start, head_stop):
                 at, to = 4 * h * width, (row * heads + h) * size
@@ -156,8 +159,8 @@ def few_backward(
             for j in range(keys):
                 at = (key_offsets[sequence] + j) * key_row
                 for h in range(head_start, head_stop):
-                    scores[h * pitch + j] = _dot(query, h * width, key, at + h * size, size, spare)
-                    pull[h * pitch + j] = _dot(slope, h * width, value, at + h * size, size, spare)
+                    scores[h * pitch + j] = _dot(query, h * width, key, at + h * step, size, spare)
+                    pull[h * pitch + j] = _dot(slope, h * width, value, at + h * step, size, spare)
             for h in range(head_start, head_stop):
                 to = row * heads + h
                 mean = _dot(slope, h * width, out, to * size, size, spare)
@@ -167,7 +170,7 @@ def few_backward(
                     store(scores, c, odds)
                     store(pull, c, odds * ((load(pull, c) - splat(mean)) * splat(factor)))
                 for c in range(0, size, LANES):
-                    at = key_offsets[sequence] * key_row + h * size + c
+                    at = key_offsets[sequence] * key_row + h * step + c
                     mixed = _mix(pull, h * pitch, key, at, key_row, keys, size - c, spare)
                     at = row * query_row + h * size + c
                     store_part(dquery, at, size - c, mixed, spare)
@@ -176,14 +179,20 @@ def few_backward(
                 for h in range(head_start, head_stop):
                     odds, push = splat(scores[h * pitch + j]), splat(pull[h * pitch + j])
                     for c in range(0, size, LANES):
-                        to = at + h * size + c
+                        to = at + h * step + c
                         more_key = push * load(query, h * width + c)
                         more_value = odds * load(slope, h * width + c)
-                        if row > first:
-                            more_key = more_key + load_part(dkey, to, size - c, spare)
-                            more_value = more_value + load_part(dvalue, to, size - c, spare)
-                        store_part(dkey, to, size - c, more_key, spare)
-                        store_part(dvalue, to, size - c, more_value, spare)
+                        if step == 0:
+                            more_key = more_key + more_value
+                            if row > first or h > head_start:
+                                more_key = more_key + load_part(dkey, to, size - c, spare)
+                            store_part(dkey, to, size - c, more_key, spare)
+                        else:
+                            if row > first:
+                                more_key = more_key + load_part(dkey, to, size - c, spare)
+                                more_value = more_value + load_part(dvalue, to, size - c, spare)
+                            store_part(dkey, to, size - c, more_key, spare)
+                            store_part(dvalue, to, size - c, more_value, spare)
 
 
 _arguments = unpack(5)

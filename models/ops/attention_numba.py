@@ -51,6 +51,34 @@ def attention_select_numba(
     return _forward(tensors, query_offsets, offsets, num_heads, False, keep=False)[0]
 
 
+def attention_absorbed_numba(
+    query: Tensor,
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    query_offsets: Tensor,
+    offsets: Tensor,
+    num_heads: int,
+) -> Tensor | None:
+    """As `attention_absorbed`, for float32 on a CPU; None unless each sequence has rows and each
+    query a sequence of its own: with more of them keys and values pay.
+    """
+    queries, keys = np.diff(query_offsets.numpy()), np.diff(offsets.numpy())
+    if len(query) != queries.sum() or queries.max(initial=0) > _FEW or keys.min(initial=1) < 1:
+        return None
+    keying, valuing = weight.view(2, num_heads, -1, rows.shape[1])  # (H, head, D) each
+    per_head = query.view(len(query), num_heads, -1).transpose(0, 1)  # (H, M, head)
+    asked = torch.bmm(per_head, keying).transpose(0, 1).flatten(1)  # (M, H D)
+    if torch.is_grad_enabled() and (asked.requires_grad or rows.requires_grad):
+        scale = query.shape[1] // num_heads
+        mixed = _Shared.apply(asked, rows, query_offsets, offsets, num_heads, scale)
+    else:
+        tensors = _of_shared(asked, rows, num_heads, query.shape[1] // num_heads)
+        mixed, _ = _forward(tensors, query_offsets, offsets, num_heads, False, keep=False)
+    heads = mixed.view(len(query), num_heads, -1).transpose(0, 1)  # (H, M, D)
+    return torch.bmm(heads, valuing.mT).transpose(0, 1).flatten(1) + bias[query.shape[1] :]
+
+
 class _Packed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
@@ -92,6 +120,30 @@ class _Selected(torch.autograd.Function):
         return dquery, dkey_value, None, None, None
 
 
+class _Shared(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, asked: Tensor, rows: Tensor, before: Tensor, offsets: Tensor, heads: int,
+        scale: int,
+    ) -> Tensor:  # fmt: skip
+        tensors = _of_shared(asked, rows, heads, scale)
+        out, kept = _forward(tensors, before, offsets, heads, False, keep=True)
+        ctx.save_for_backward(asked, rows, before, offsets, out, kept)
+        ctx.shape = heads, scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        asked, rows, before, offsets, out, kept = ctx.saved_tensors
+        heads, scale = ctx.shape
+        dasked, drows = torch.empty(asked.shape), torch.empty(rows.shape)
+        tensors = _of_shared(asked, rows, heads, scale)
+        gradients = _of_shared(dasked, drows, heads, scale)
+        _backward(tensors, before, offsets, heads, False, out, kept, dout, gradients)
+        return dasked, drows, None, None, None, None
+
+
 class _Operands(NamedTuple):
     """Where query, key and value lie; the tensors are kept alive beside their addresses."""
 
@@ -102,6 +154,7 @@ class _Operands(NamedTuple):
     key_row: int
     width: int
     tensors: tuple[Tensor, ...]
+    shared: int = 0  # all heads share their keys: the head size that scores are scaled by
 
 
 def _of_packed(qkv: Tensor) -> _Operands:
@@ -116,6 +169,13 @@ def _of_selected(query: Tensor, key_value: Tensor) -> _Operands:
     width, at = query.shape[1], key_value.data_ptr()
     tensors = (query, key_value)
     return _Operands(query.data_ptr(), width, at, at + 4 * width, 2 * width, width, tensors)
+
+
+def _of_shared(query: Tensor, rows: Tensor, heads: int, scale: int) -> _Operands:
+    """Of query (M, H D) and rows (T, D), keys and values of every head."""
+    query, rows = query.detach().contiguous(), rows.detach().contiguous()
+    width, at = query.shape[1], rows.data_ptr()
+    return _Operands(query.data_ptr(), width, at, at, rows.shape[1], width, (query, rows), scale)
 
 
 class _Plan(NamedTuple):
@@ -202,19 +262,31 @@ def _forward(
     head = array(
         "q",
         (*tensors[:5], out.data_ptr(), 0 if kept is None else kept.data_ptr(), before.data_ptr(),
-         after.data_ptr(), num_heads, size, causal),
+         after.data_ptr(), num_heads, size, causal, 0, 0, 0, 0, *_sharing(tensors, size)),
     )  # fmt: skip
     at = head.buffer_info()[0]
     width = -(-size // LANES) * LANES
     if plan.most_queries <= _FEW and not causal:
         room = few_scratch(width, plan.most_keys, num_heads)
-        run_tasks(few_forward_task, [(at, *task) for task in plan.backward], room)
+        run_tasks(few_forward_task, _whole(plan, at, num_heads, tensors), room)
     else:
         room = forward_scratch(width, plan.most_queries)
         run_tasks(forward_task, [(at, *task) for task in plan.forward], room)
     if plan.queries < rows:
         out[plan.queries :] = 0
     return out, kept
+
+
+def _sharing(tensors: _Operands, size: int) -> tuple[int, int]:
+    """From one head's keys to the next one's, and the head size that scores are scaled by."""
+    return (0, tensors.shared) if tensors.shared else (size, size)
+
+
+def _whole(plan: _Plan, at: int, heads: int, tensors: _Operands) -> list[tuple[int, ...]]:
+    """Tasks of the kernels for few queries; heads that write to one place stay in one."""
+    if not tensors.shared:
+        return [(at, *task) for task in plan.backward]
+    return [(at, start, stop, 0, heads) for start, stop, head, _ in plan.backward if head == 0]
 
 
 def _backward(
@@ -235,11 +307,11 @@ def _backward(
         "q",
         (*tensors[:5], out.data_ptr(), kept.data_ptr(), before.data_ptr(), after.data_ptr(),
          num_heads, size, causal, dout.data_ptr(), gradients.query, gradients.key,
-         gradients.value),
+         gradients.value, *_sharing(tensors, size)),
     )  # fmt: skip
     at = head.buffer_info()[0]
     width = -(-size // LANES) * LANES
-    tasks = [(at, *task) for task in plan.backward]
+    tasks = _whole(plan, at, num_heads, tensors)
     if plan.most_queries <= _FEW and not causal:
         run_tasks(few_backward_task, tasks, few_scratch(width, plan.most_keys, num_heads))
     else:

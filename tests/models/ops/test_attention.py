@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from models.ops import attention_numba as kernel_module
-from models.ops.attention import attention_packed, attention_select, resolve_attention
+from models.ops.attention import (
+    attention_absorbed,
+    attention_packed,
+    attention_select,
+    resolve_attention,
+)
 from models.ops.backend import BackendUnavailable
 
 LENGTHS = [1, 2, 3, 5, 17, 63, 200]
@@ -66,6 +71,28 @@ def _selected(
     return [out.detach(), *torch.autograd.grad(out, (query, key_value), weights)]
 
 
+def _absorbed(
+    queries: list[int],
+    lengths: list[int],
+    heads: int,
+    size: int,
+    backend: str = "numba",
+    dtype: torch.dtype = torch.float32,
+) -> list[Tensor]:
+    """Output, and the gradients by query, rows, and weight and bias of the keys and values."""
+    make = torch.Generator().manual_seed(0)
+    width, depth = heads * size, heads * size + 3
+    shapes = (sum(queries), width), (_tiled(sum(lengths)), depth), (2 * width, depth), (2 * width,)
+    inputs = [torch.randn(shape, generator=make).to(dtype).requires_grad_() for shape in shapes]
+    weights = torch.randn(sum(queries), width, generator=make).to(dtype)
+    query, rows, weight, bias = inputs
+    out = attention_absorbed(
+        query, rows, weight / depth**0.5, bias, _offsets(queries), _offsets(lengths),
+        num_heads=heads, backend=backend,
+    )  # fmt: skip
+    return [out.detach(), *torch.autograd.grad(out, inputs, weights)]
+
+
 def _assert_close(got: list[Tensor], wanted: list[Tensor]) -> None:
     for one, other in zip(got, wanted, strict=True):
         error = float((one.double() - other).abs().max()) / max(1.0, float(other.abs().max()))
@@ -110,6 +137,40 @@ def test_tiles_and_rows_agree_for_any_number_of_queries(
     _assert_close(_selected(queries, LENGTHS, heads, size), wanted)
 
 
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize(
+    "queries", [[1] * 7, [1, 0, 1, 1, 0, 0, 1], [2, 1, 3, 0, 4, 9, 40]], ids=["one", "none", "more"]
+)
+@pytest.mark.parametrize(("heads", "size"), HEADS)
+def test_absorbed_equals_making_keys_and_values(
+    heads: int, size: int, queries: list[int], backend: str
+) -> None:
+    wanted = _absorbed(queries, LENGTHS, heads, size, "reference", torch.float64)
+    _assert_close(_absorbed(queries, LENGTHS, heads, size, backend), wanted)
+
+
+@pytest.mark.parametrize("lengths", [[1], [1000], [1000, 3, 2000]])
+def test_absorbed_equals_making_keys_and_values_over_long_histories(lengths: list[int]) -> None:
+    queries = [1] * len(lengths)
+    wanted = _absorbed(queries, lengths, 2, 32, "reference", torch.float64)
+    _assert_close(_absorbed(queries, lengths, 2, 32), wanted)
+
+
+def test_absorbed_without_keys_gives_zeros_for_a_sequence_and_the_others_theirs() -> None:
+    wanted = _absorbed([1, 1, 1], [4, 0, 9], 2, 16, "reference", torch.float64)
+    got = _absorbed([1, 1, 1], [4, 0, 9], 2, 16)
+    _assert_close(got, wanted)
+    assert float(got[0][1].abs().max()) == 0
+
+
+def test_absorbed_refuses_weights_that_are_not_of_its_rows() -> None:
+    with pytest.raises(ValueError, match="needed"):
+        attention_absorbed(
+            torch.zeros(1, 8), torch.zeros(4, 8), torch.zeros(16, 9), torch.zeros(16),
+            _offsets([1]), _offsets([4]), num_heads=2,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("queries", [1, 3, 70, 300])
 def test_select_equals_the_reference_over_long_histories(queries: int) -> None:
     wanted = _selected([queries], [1000], 2, 32, "reference", torch.float64)
@@ -150,6 +211,7 @@ def test_attention_reads_only_memory_that_was_written(heads: int, size: int) -> 
         *_packed(LENGTHS, heads, size, False),
         *_selected([1, 0, 2, 5], [7, 300, 0, 20], heads, size),
         *_selected([1, 0, 1, 1], [7, 300, 0, 20], heads, size),
+        *_absorbed([1, 0, 1, 1], [7, 300, 4, 20], heads, size),
     ]
     assert all(bool(value.isfinite().all()) for value in values)
 
@@ -174,6 +236,7 @@ def test_attention_gives_the_same_bits_twice_and_with_any_number_of_threads(
             *_packed([1000, 3], 2, 32, False),
             *_selected([1] * 14, LENGTHS * 2, 2, 32),
             *_selected([9] * 14, LENGTHS * 2, 2, 32),
+            *_absorbed([1] * 14, LENGTHS * 2, 2, 32),
         ])  # fmt: skip
     for run in runs[1:]:
         assert all(torch.equal(a, b) for a, b in zip(run, runs[0], strict=True))
