@@ -33,6 +33,7 @@ from models.base import NotSupported, SequentialRecommender, equal_length, init_
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
 from models.ops.attention import attention, attention_absorbed, attention_packed
+from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
 from models.ops.linear import linear
@@ -93,12 +94,19 @@ class SASRec(SequentialRecommender):
         return cast("list[_Layer]", self.layers)
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
-        hidden, normed = self._embed_rows(sequences)  # (T, D) each
         # Causal: only the last event of a sequence sees all of it, as a chosen row must.
         early = chosen if chosen is not None and chosen.last else None
+        hidden, normed, qkv = self._first(sequences)  # (T, D), (T, D), (T, 3 D) or None
         for layer, norm in zip(self.stack, self.norms_after, strict=True):
             final = early if layer is self.stack[-1] else None
-            hidden, normed = layer.rows(hidden, normed, sequences, final, norm, self.layer_backend)
+            if qkv is None or final is not None:
+                hidden, normed = layer.rows(
+                    hidden, normed, sequences, final, norm, self.layer_backend
+                )
+            else:
+                mixed = layer.mix(qkv, sequences, self.layer_backend)
+                hidden, normed = layer.finish(hidden, mixed, norm, self.layer_backend)
+            qkv = None
         return chosen.of(normed) if chosen is not None and early is None else normed
 
     def init_state(self, batch_size: int) -> SASRecState:
@@ -180,11 +188,30 @@ class SASRec(SequentialRecommender):
         """The norm behind each layer: the next one's, behind the last the model's own."""
         return [*(layer.attn_norm for layer in self.stack[1:]), self.norm]
 
-    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
-        """Embedded events (T, D), and the same normed for the first layer."""
+    def _first(self, sequences: Packed) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Embedded events, the same normed, and, where nothing is trained and another layer
+        follows, the first layer's queries, keys and values.
+        """
+        layer = self.stack[0]
+        if torch.is_grad_enabled() or self.training or len(self.stack) == 1:
+            return *self._embed_rows(sequences), None
+        self._check_length(sequences)
+        norm, qkv = layer.attn_norm, layer.qkv
+        return embed_linear(
+            sequences.ids, self.item_embedding.weight,
+            sequences.positions, self.position_embedding.weight,
+            norm.weight, norm.bias, qkv.weight, qkv.bias,
+            factor=math.sqrt(self.config.hidden_size), eps=norm.eps, backend=self.layer_backend,
+        )  # fmt: skip
+
+    def _check_length(self, sequences: Packed) -> None:
         length = sequences.item_seq.shape[1]
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
+
+    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
+        """Embedded events (T, D), and the same normed for the first layer."""
+        self._check_length(sequences)
         embedded = embed(
             sequences.ids, self.item_embedding.weight,
             positions=sequences.positions, places=self.position_embedding.weight,

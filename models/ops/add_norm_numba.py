@@ -41,7 +41,7 @@ def _forward(
     scale, shift = lanes(gamma, LANES), lanes(beta, LANES)
     operands = (x, residual, scale, shift, total, normed)
     head = [0 if t is None else t.data_ptr() for t in operands]
-    tasks = [(*head, x.shape[1], _units(eps), *noise, *part) for part in _parts(x.shape[0])]
+    tasks = [(*head, x.shape[1], units(eps), *noise, *part) for part in _parts(x.shape[0])]
     run_tasks(forward_task, tasks, 2 * LANES)
     return total, normed
 
@@ -73,7 +73,7 @@ class _AddNorm(torch.autograd.Function):
         operands = (total, scale, dnormed, dsum, dresidual, dx)
         head = [0 if t is None else t.data_ptr() for t in operands]
         tasks = [
-            (*head, dgamma[i].data_ptr(), dbeta[i].data_ptr(), width, _units(ctx.eps),
+            (*head, dgamma[i].data_ptr(), dbeta[i].data_ptr(), width, units(ctx.eps),
              *ctx.noise, *part)
             for i, part in enumerate(parts)
         ]  # fmt: skip
@@ -89,5 +89,6 @@ def _parts(rows: int) -> list[tuple[int, int]]:
     return [(rows * i // count, rows * (i + 1) // count) for i in range(count)]
 
 
-def _units(eps: float) -> int:
+def units(eps: float) -> int:
+    """eps as the kernels take it: whole numbers of EPS_UNIT."""
     return round(eps / EPS_UNIT)

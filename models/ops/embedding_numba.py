@@ -26,13 +26,13 @@ def embed_numba(
 ) -> Tensor:  # fmt: skip
     """ids and positions (T,), table (V, D), places (P, D); seed and threshold -> (T, D)."""
     ids = ids.contiguous()
-    _check(ids, table.shape[0])
+    check_ids(ids, table.shape[0])
     if places is None:
         positions = None
     else:
         assert positions is not None, "places come with positions"
         positions = positions.contiguous()
-        _check(positions, places.shape[0])
+        check_ids(positions, places.shape[0])
     if not torch.is_grad_enabled():
         return _forward(table, places, ids, positions, factor, noise)
     out: Tensor = _Embed.apply(table, places, ids, positions, factor, noise)
@@ -94,6 +94,7 @@ def _summed(
     return dtable
 
 
-def _check(ids: Tensor, size: int) -> None:
+def check_ids(ids: Tensor, size: int) -> None:
+    """Raises IndexError for an id outside of a table of so many rows."""
     if ids.numel() and not (0 <= int(ids.min()) and int(ids.max()) < size):
         raise IndexError(f"ids must lie in 0..{size - 1}, got {int(ids.min())}..{int(ids.max())}")

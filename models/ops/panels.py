@@ -15,32 +15,40 @@ _MOST_KEPT = 256
 
 
 class _Kept(NamedTuple):
-    weight: Tensor  # held, so that its address can't come to mean another tensor
-    version: int
+    weights: tuple[Tensor, ...]  # held, so that their addresses can't come to mean other tensors
+    versions: list[int]
     made: Tensor
 
 
 _kept: dict[tuple[object, ...], _Kept] = {}
+# By the address of each weight: the keys of what is made of it.
+_made_of: dict[int, set[tuple[object, ...]]] = {}
 
 
-def kept(make: Callable[[Tensor], Tensor], weight: Tensor, *, training: bool = False) -> Tensor:
-    """make(weight), from the last time where nothing wrote to the weight since.
+def kept(make: Callable[..., Tensor], *weights: Tensor, training: bool = False) -> Tensor:
+    """make(*weights), from the last time where nothing wrote to the weights since.
 
-    In training nothing is kept, since the weights change at every step anyway, and what was kept is
-    dropped. (Inside an autograd function gradients are off, so it has to be told.) Writing through
-    `weight.data`, of which PyTorch keeps no count, goes unnoticed.
+    In training nothing is kept, since the weights change at every step anyway, and all that was
+    made of them is dropped. (Inside an autograd function gradients are off, so it has to be told.)
+    Writing through `weight.data`, of which PyTorch keeps no count, goes unnoticed.
     """
-    if weight.is_inference():
-        return make(weight)
-    key = (make, weight.data_ptr(), weight.shape, weight.stride())
+    if any(weight.is_inference() for weight in weights):
+        return make(*weights)
     if training:
-        _kept.pop(key, None)
-        return make(weight)
+        for weight in weights:
+            for key in _made_of.pop(weight.data_ptr(), ()):
+                _kept.pop(key, None)
+        return make(*weights)
+    key = (make, *((weight.data_ptr(), weight.shape, weight.stride()) for weight in weights))
+    versions = [weight._version for weight in weights]
     found = _kept.get(key)
-    if found is None or found.version != weight._version:
+    if found is None or found.versions != versions:
         if len(_kept) >= _MOST_KEPT:
             _kept.clear()
-        found = _kept[key] = _Kept(weight, weight._version, make(weight))
+            _made_of.clear()
+        found = _kept[key] = _Kept(weights, versions, make(*weights))
+        for weight in weights:
+            _made_of.setdefault(weight.data_ptr(), set()).add(key)
     return found.made
 
 
