@@ -29,6 +29,7 @@ from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.attention import attention_absorbed, attention_packed
 from models.ops.dropout import dropout
+from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
 from models.ops.linear import linear
@@ -83,26 +84,30 @@ class BERT4Rec(SequentialRecommender):
         length = sequences.item_seq.shape[1]
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
-        embedded = embed(
-            sequences.ids, self.item_embedding.weight,
-            positions=sequences.positions, places=self.position_embedding.weight,
-            backend=self.layer_backend,
-        )  # fmt: skip
-        _, hidden = add_norm(
-            embedded,
-            None,
-            self.norm.weight,
-            self.norm.bias,
-            eps=self.norm.eps,
-            backend=self.layer_backend,
-        )
-        hidden = dropout(
-            hidden, self.config.dropout if self.training else 0.0, backend=self.layer_backend
-        )
+        hidden, qkv = self._first(sequences)  # (T, D), (T, 3 D) or None
         for layer in self.stack:
             final = chosen if layer is self.stack[-1] else None
-            hidden = layer(hidden, sequences, final, self.layer_backend)
+            hidden = layer(hidden, qkv, sequences, final, self.layer_backend)
+            qkv = None
         return hidden
+
+    def _first(self, sequences: Packed) -> tuple[Tensor, Tensor | None]:
+        """Embedded events, normed, and, where nothing is trained and another layer follows, the
+        first layer's queries, keys and values.
+        """
+        table, places = self.item_embedding.weight, self.position_embedding.weight
+        norm, qkv, backend = self.norm, self.stack[0].qkv, self.layer_backend
+        if not torch.is_grad_enabled() and not self.training and len(self.stack) > 1:
+            return embed_linear(
+                sequences.ids, table, sequences.positions, places, norm.weight, norm.bias,
+                qkv.weight, qkv.bias, eps=norm.eps, backend=backend,
+            )[1:]  # fmt: skip
+        embedded = embed(
+            sequences.ids, table, positions=sequences.positions, places=places, backend=backend
+        )  # fmt: skip
+        _, hidden = add_norm(embedded, None, norm.weight, norm.bias, eps=norm.eps, backend=backend)
+        drop = self.config.dropout if self.training else 0.0
+        return dropout(hidden, drop, backend=backend), None
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if
@@ -162,14 +167,20 @@ class _Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
 
     def forward(
-        self, hidden: Tensor, sequences: Packed, chosen: Chosen | None, backend: str
+        self,
+        hidden: Tensor,
+        qkv: Tensor | None,
+        sequences: Packed,
+        chosen: Chosen | None,
+        backend: str,
     ) -> Tensor:
-        """(T, D) -> (T, D), or (M, D) at the chosen rows."""
+        """(T, D) -> (T, D), or (M, D) at the chosen rows; qkv (T, 3 D) where it is there."""
         cfg, weight, bias = self.cfg, self.qkv.weight, self.qkv.bias
         attn_drop = cfg.attn_dropout if self.training else 0.0
         if chosen is None:
+            qkv = linear(hidden, weight, bias, backend=backend) if qkv is None else qkv
             mixed = attention_packed(
-                linear(hidden, weight, bias, backend=backend), sequences.offsets,
+                qkv, sequences.offsets,
                 num_heads=cfg.num_heads, causal=False, dropout=attn_drop, backend=backend,
             )  # fmt: skip
         else:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.base import SequentialRecommender, equal_length
 from models.ops.addresses import serves
 from models.ops.embedding import embed
-from models.ops.gru import gru, gru_step
+from models.ops.gru import gru, gru_items, gru_step
 from models.ops.linear import linear
 from models.packed import Chosen, Packed, pack
 
@@ -67,20 +67,30 @@ class GRU4Rec(SequentialRecommender):
                 nn.init.xavier_uniform_(weights)
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
-        hidden = self._embed(sequences.ids)  # (T, D)
         last_only = chosen is not None and chosen.last
-        for layer in self._layers[:-1]:
-            hidden = gru(hidden, sequences.offsets, *layer, backend=self.layer_backend)
-        hidden = gru(
-            hidden,
-            sequences.offsets,
-            *self._layers[-1],
-            last_only=last_only,
-            backend=self.layer_backend,
-        )  # (T, E), or (B, E) with the last rows only
+        hidden = self.item_embedding.weight[:0]
+        for index, layer in enumerate(self._layers):
+            wanted = last_only and index == len(self._layers) - 1
+            if index == 0:
+                hidden = self._first(sequences, layer, last_only=wanted)
+            else:
+                hidden = gru(
+                    hidden, sequences.offsets, *layer, last_only=wanted, backend=self.layer_backend
+                )  # fmt: skip
         if chosen is not None and not last_only:
             hidden = chosen.of(hidden)
         return linear(hidden, self.dense.weight, self.dense.bias, backend=self.layer_backend)
+
+    def _first(self, sequences: Packed, layer: list[nn.Parameter], *, last_only: bool) -> Tensor:
+        """The first layer on the embedded events, (T, E), or (B, E) with the last rows only."""
+        offsets, backend = sequences.offsets, self.layer_backend
+        if self.training:
+            x = self._embed(sequences.ids)
+            return gru(x, offsets, *layer, last_only=last_only, backend=backend)
+        return gru_items(
+            sequences.ids, self.item_embedding.weight, offsets, *layer, last_only=last_only,
+            backend=backend,
+        )  # fmt: skip
 
     def program_widths(self) -> tuple[int, ...]:
         return self.config.hidden_size, self.config.gru_size

@@ -99,13 +99,9 @@ class SASRec(SequentialRecommender):
         hidden, normed, qkv = self._first(sequences)  # (T, D), (T, D), (T, 3 D) or None
         for layer, norm in zip(self.stack, self.norms_after, strict=True):
             final = early if layer is self.stack[-1] else None
-            if qkv is None or final is not None:
-                hidden, normed = layer.rows(
-                    hidden, normed, sequences, final, norm, self.layer_backend
-                )
-            else:
-                mixed = layer.mix(qkv, sequences, self.layer_backend)
-                hidden, normed = layer.finish(hidden, mixed, norm, self.layer_backend)
+            hidden, normed = layer.rows(
+                hidden, normed, qkv, sequences, final, norm, self.layer_backend
+            )
             qkv = None
         return chosen.of(normed) if chosen is not None and early is None else normed
 
@@ -250,6 +246,7 @@ class _Layer(nn.Module):
         self,
         hidden: Tensor,
         normed: Tensor,
+        qkv: Tensor | None,
         sequences: Packed,
         chosen: Chosen | None,
         norm: nn.LayerNorm,
@@ -257,12 +254,13 @@ class _Layer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`.
 
-        With `chosen`, which must be last rows, both come back at these only.
+        With `chosen`, which must be last rows, both come back at these only. qkv (T, 3 D) is made
+        of `normed` where it is not there.
         """
         weight, bias = self.qkv.weight, self.qkv.bias
         if chosen is None:
-            mixed = self.mix(linear(normed, weight, bias, backend=backend), sequences, backend)
-            return self.finish(hidden, mixed, norm, backend)
+            qkv = linear(normed, weight, bias, backend=backend) if qkv is None else qkv
+            return self.finish(hidden, self.mix(qkv, sequences, backend), norm, backend)
         width = self.cfg.hidden_size
         query = linear(chosen.of(normed), weight[:width], bias[:width], backend=backend)  # (M, D)
         mixed = attention_absorbed(

@@ -45,7 +45,12 @@ def forward(
 ) -> None:  # fmt: skip
     """Write embedded and normed (T, D) and y (T, N) of rows start..stop."""
     ids, table, positions = integers(ids_at), floats(table_at), integers(positions_at)
-    places, gamma, beta, made = floats(places_at), floats(gamma_at), floats(beta_at), floats(made_at)
+    places, gamma, beta, made = (
+        floats(places_at),
+        floats(gamma_at),
+        floats(beta_at),
+        floats(made_at),
+    )
     embedded, normed, y = floats(embedded_at), floats(normed_at), floats(y_at)
     factor, share = splat(floats(factor_at)[0]), _ONE / np.float32(width)
     ones = (items + spots) * outputs

@@ -25,7 +25,11 @@ def embed_linear_numba(
     check_ids(positions, len(places))
     made = kept(looked_up, *weights)
     (outputs, width), rows = weight.shape, len(ids)
-    by, embedded, normed = torch.tensor([factor]), torch.empty(rows, width), torch.empty(rows, width)
+    by, embedded, normed = (
+        torch.tensor([factor]),
+        torch.empty(rows, width),
+        torch.empty(rows, width),
+    )
     y = torch.empty(rows, outputs)
     operands = (ids, table, positions, places, gamma, beta, made, by, embedded, normed, y)
     head = [t.data_ptr() for t in operands]

@@ -22,6 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.ops.backend import resolve_dense
+from models.ops.embedding import embed
+
+# Numbers of a table that is kept: 64 MiB, 43,000 items at 128 states.
+_MOST = 2**24
 
 
 def gru(
@@ -63,6 +67,37 @@ def gru(
     from models.ops.gru_numba import gru_numba
 
     return gru_numba(x, offsets, weights, last_only)
+
+
+def gru_items(
+    ids: Tensor,
+    table: Tensor,
+    offsets: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    *,
+    last_only: bool = False,
+    backend: str = "auto",
+) -> Tensor:
+    """`gru` of x = table[ids], ids (T,) int64 and table (V, D).
+
+    Without gradients the `numba` backend multiplies each item of the table with weight_ih once, and
+    looks the products up: they are kept until a weight changes.
+
+    Others and errors: as `gru`; IndexError for an id that lies outside of the table.
+    """
+    weights = (weight_ih, weight_hh, bias_ih, bias_hh)
+    fits = len(table) * len(weight_ih) <= _MOST and not torch.is_grad_enabled()
+    if resolve_dense(backend, table) == "numba" and fits:
+        _check(table[:0], offsets, weights, rows=len(ids))
+        # Imported here so that a process which never needs it does not load LLVM.
+        from models.ops.gru_numba import gru_items_numba
+
+        return gru_items_numba(ids, table, offsets, weights, last_only)
+    x = embed(ids, table, backend=backend)  # (T, D)
+    return gru(x, offsets, *weights, last_only=last_only, backend=backend)
 
 
 def gru_step(
@@ -119,7 +154,11 @@ def gru_reference(
     return torch.stack(rows) if rows else x.new_zeros(0, weight_hh.shape[1])
 
 
-def _check(x: Tensor, offsets: Tensor, weights: tuple[Tensor, ...]) -> None:
+def _check(
+    x: Tensor, offsets: Tensor, weights: tuple[Tensor, ...], *, rows: int | None = None
+) -> None:
+    """Raises ValueError; `rows` where x comes without its own."""
+    rows = len(x) if rows is None else rows
     states = weights[1].shape[-1]
     shapes = tuple(tuple(t.shape) for t in weights)
     wanted = ((3 * states, x.shape[-1]), (3 * states, states), (3 * states,), (3 * states,))
@@ -140,8 +179,8 @@ def _check(x: Tensor, offsets: Tensor, weights: tuple[Tensor, ...]) -> None:
             "needed: int64 (B + 1,) on cpu"
         )
     bounds = offsets.detach().numpy()
-    if not len(bounds) or bounds[0] != 0 or bounds[-1] > len(x) or (bounds[1:] < bounds[:-1]).any():
-        raise ValueError(f"offsets must rise from 0 to at most T={len(x)}, got {bounds.tolist()}")
+    if not len(bounds) or bounds[0] != 0 or bounds[-1] > rows or (bounds[1:] < bounds[:-1]).any():
+        raise ValueError(f"offsets must rise from 0 to at most T={rows}, got {bounds.tolist()}")
 
 
 def _final(y: Tensor, offsets: Tensor) -> Tensor:

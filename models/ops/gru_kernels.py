@@ -139,9 +139,12 @@ def _step_few(
 @separate
 def _step_many(
     xh_at: int, gates_at: int, panels_ih_at: int, panels_hh_at: int, bias_ih_at: int,
-    bias_hh_at: int, kept_at: int, width: int, states: int, active: int, fresh: bool,
+    bias_hh_at: int, kept_at: int, width: int, states: int, active: int, ready: bool, fresh: bool,
 ) -> None:  # fmt: skip
-    """One step of some sequences, x and h (active, D + E); h is updated, the gates kept."""
+    """One step of some sequences, x and h (active, D + E); h is updated, the gates kept.
+
+    `ready`: the gates come as W_ih x (active, 4E), of which the first 3E count.
+    """
     xh, gates, kept = floats(xh_at), floats(gates_at), floats(kept_at)
     bias_ih, bias_hh = floats(bias_ih_at), floats(bias_hh_at)
     pitch, wide = width + states, 4 * states
@@ -149,14 +152,24 @@ def _step_many(
     for i in range(active):
         at = i * wide
         for e in range(0, 2 * states, LANES):
-            store(gates, at + e, load(bias_ih, e) + load(bias_hh, e))
+            both = load(bias_ih, e) + load(bias_hh, e)
+            if ready:
+                both = both + load(gates, at + e)
+            store(gates, at + e, both)
+        for e in range(2 * states, 3 * states, LANES):
+            own = load(bias_ih, e)
+            if ready:
+                own = own + load(gates, at + e)
+            store(gates, at + states + e, own)
         copy(gates, at + 2 * states, bias_hh, 2 * states, states)
-        copy(gates, at + 3 * states, bias_ih, 2 * states, states)
-    product(gates_at, wide, xh_at, pitch, 1, panels_ih_at, width, WIDTH, rows, 2 * states, width)
-    product(
-        gates_at + 12 * states, wide, xh_at, pitch, 1, panels_ih_at + 8 * states * width, width,
-        WIDTH, rows, states, width,
-    )  # fmt: skip
+    if not ready:
+        product(
+            gates_at, wide, xh_at, pitch, 1, panels_ih_at, width, WIDTH, rows, 2 * states, width
+        )  # fmt: skip
+        product(
+            gates_at + 12 * states, wide, xh_at, pitch, 1, panels_ih_at + 8 * states * width, width,
+            WIDTH, rows, states, width,
+        )  # fmt: skip
     if not fresh:
         product(
             gates_at, wide, xh_at + 4 * width, pitch, 1, panels_hh_at, states, WIDTH,
@@ -178,17 +191,19 @@ def _step_many(
 
 @separate
 def forward(
-    x_at: int, projected_at: int, panels_ih_at: int, panels_hh_at: int, weight_ih_at: int,
-    weight_hh_at: int, bias_ih_at: int, bias_hh_at: int, starts_at: int, lengths_at: int,
-    places_at: int, slots_at: int, y_at: int, last_at: int, kept_at: int, width: int, states: int,
-    first: int, stop: int, scratch_at: int,
+    x_at: int, projected_at: int, ids_at: int, panels_ih_at: int, panels_hh_at: int,
+    weight_ih_at: int, weight_hh_at: int, bias_ih_at: int, bias_hh_at: int, starts_at: int,
+    lengths_at: int, places_at: int, slots_at: int, y_at: int, last_at: int, kept_at: int,
+    width: int, states: int, first: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Run sequences first..stop; write y (T, E), last (B, E) and kept (T, 4E).
 
-    panels_ih: (3E / WIDTH, D, WIDTH); panels_hh: (3E / WIDTH, E, WIDTH). One or two sequences may
-    come with projected = W_ih x (T, 3E) instead of panels.
+    panels_ih: (3E / WIDTH, D, WIDTH); panels_hh: (3E / WIDTH, E, WIDTH). Instead of x and its
+    panels there may be projected = W_ih x, a row for each of x (T, 3E), or with ids_at, a row for
+    each id (V, 3E) that ids (T,) name.
     """
     x, projected, y, last = floats(x_at), floats(projected_at), floats(y_at), floats(last_at)
+    ids = integers(ids_at)
     starts, lengths, places = integers(starts_at), integers(lengths_at), integers(places_at)
     pitch, wide = width + states, 4 * states
     active = stop - first
@@ -210,6 +225,8 @@ def forward(
         for i in range(active):
             row = starts[first + i] + t
             if projected_at != 0:
+                if ids_at != 0:
+                    row = ids[row]
                 copy(gates, i * wide, projected, row * 3 * states, 3 * states)
             else:
                 copy(xh, i * pitch, x, row * width, width)
@@ -224,7 +241,7 @@ def forward(
         else:
             _step_many(
                 xh_at, gates_at, panels_ih_at, panels_hh_at, bias_ih_at, bias_hh_at, kept_now,
-                width, states, active, t == 0,
+                width, states, active, projected_at != 0, t == 0,
             )  # fmt: skip
         if kept_at != 0:
             kept_now += 4 * active * wide
@@ -241,7 +258,7 @@ def forward_scratch(width: int, states: int, most: int) -> int:
     return SUMS_SCRATCH + most * (width + 5 * states)
 
 
-_forward_arguments = unpack(19)
+_forward_arguments = unpack(20)
 
 
 @native(types.CPointer(types.int64), types.int64)

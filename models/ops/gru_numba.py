@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.ops.embedding_numba import check_ids
 from models.ops.gru_backward_kernels import backward_scratch, backward_task
 from models.ops.gru_kernels import FEW, SUMS_SCRATCH, forward_scratch, forward_task, step_task
 from models.ops.panels import kept, panels_in, panels_out, up
@@ -40,6 +41,24 @@ def gru_numba(x: Tensor, offsets: Tensor, weights: Weights, last_only: bool) -> 
     layer = _layer(x, weights)
     y, last, _ = _run_forward(layer, plan, last_only, keep=False)
     return layer.cut(last if last_only else y)
+
+
+def gru_items_numba(
+    ids: Tensor, table: Tensor, offsets: Tensor, weights: Weights, last_only: bool
+) -> Tensor:
+    """As `gru_numba` for x = table[ids], ids (T,), without gradients and without x."""
+    ids, plan = ids.contiguous(), _plan(offsets)
+    check_ids(ids, len(table))
+    layer = _layer(table.new_empty(0, table.shape[1]), weights)
+    projected = kept(_projected, table, weights[0])
+    y, last, _ = _run_forward(layer, plan, last_only, keep=False, looked_up=(projected, ids))
+    return layer.cut(last if last_only else y)
+
+
+def _projected(table: Tensor, weight_ih: Tensor) -> Tensor:
+    """W_ih of each item, (V, 3E), each gate padded."""
+    made = F.linear(table.detach(), weight_ih.detach()).view(len(table), 3, -1)
+    return F.pad(made, (0, -made.shape[2] % WIDTH)).flatten(1)
 
 
 class _GRU(torch.autograd.Function):
@@ -139,26 +158,41 @@ def _layer(x: Tensor, weights: Weights) -> _Layer:
 
 
 def _run_forward(
-    layer: _Layer, plan: _Plan, last_only: bool, *, keep: bool
+    layer: _Layer,
+    plan: _Plan,
+    last_only: bool,
+    *,
+    keep: bool,
+    looked_up: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y (T, E), final states (B, E), kept gates (T, 4E); what is not wanted comes empty."""
+    """y (T, E), final states (B, E), kept gates (T, 4E); what is not wanted comes empty.
+
+    Args:
+        looked_up: W_ih of each item (V, 3E) and ids (T,), instead of the layer's x.
+    """
     x, weight_ih, weight_hh = layer[:3]
-    rows, width, states = len(x), x.shape[1], weight_hh.shape[2]
+    ids = None if looked_up is None else looked_up[1]
+    rows, width, states = len(x if ids is None else ids), x.shape[1], weight_hh.shape[2]
     y = torch.empty(rows if keep or not last_only else 0, states)
     if len(y) > plan.rows:
         y[plan.rows :] = 0
     last = torch.empty(plan.batch if last_only else 0, states)
     gates = torch.empty(plan.rows if keep else 0, 4 * states)
     projected = panels_ih = panels_hh = torch.empty(0)
-    if plan.batch <= FEW:
+    if looked_up is not None:
+        projected = looked_up[0]
+    elif plan.batch <= FEW:
         projected = torch.mm(x, weight_ih.view(-1, width).mT)  # (T, 3E)
-    else:
+    if plan.batch > FEW:
         panels_ih, panels_hh = (
             kept(_gate_panels, weight, training=keep) for weight in layer.weights
         )
-    operands = (x, projected, panels_ih, panels_hh, *layer[1:5])
+    before, after = (t.data_ptr() for t in (x, projected)), (panels_ih, panels_hh, *layer[1:5])
     results = [t.data_ptr() for t in (y, last, gates)]
-    head = (*(t.data_ptr() for t in operands), *plan.addresses[:4], *results, width, states)
+    head = (
+        *before, 0 if ids is None else ids.data_ptr(), *(t.data_ptr() for t in after),
+        *plan.addresses[:4], *results, width, states,
+    )  # fmt: skip
     tasks = [(*head, *group) for group in plan.groups]
     run_tasks(forward_task, tasks, forward_scratch(width, states, plan.most))
     return y, last, gates
@@ -177,7 +211,7 @@ def forward_calls(
     width, states = x.shape[1], layer.units
     operands = (x, projected, *layer[1:5])
     ih, hh, bias_ih, bias_hh = (t.data_ptr() for t in layer[1:5])
-    head = (x.data_ptr(), projected.data_ptr(), 0, 0, ih, hh, bias_ih, bias_hh)
+    head = (x.data_ptr(), projected.data_ptr(), 0, 0, 0, ih, hh, bias_ih, bias_hh)
     result = (0, out.data_ptr()) if last_only else (out.data_ptr(), 0)
     task: tuple[int, ...] = (*head, *plan.addresses[:4], *result, 0, width, states, 0, 1)
     return forward_task, [task], forward_scratch(width, states, plan.most), [*operands, out, plan]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.ops import gru_numba
 from models.ops.backend import BackendUnavailable
-from models.ops.gru import gru, gru_step
+from models.ops.gru import gru, gru_items, gru_step
 
 RAGGED = (1, 2, 3, 5, 17, 63, 200)
 LENGTHS = {
@@ -105,6 +105,47 @@ def test_without_gradients_the_states_are_the_same(lengths: tuple[int, ...]) -> 
     for last_only in (False, True):
         kept = _run(x, lengths, weights, last_only=last_only)[0]
         assert torch.equal(gru(x, _offsets(lengths), *weights, last_only=last_only), kept)
+
+
+@pytest.mark.usefixtures("poisoned_memory")
+@pytest.mark.parametrize("last_only", [False, True], ids=["all", "last"])
+@pytest.mark.parametrize(("inputs", "states"), [(24, 40), (64, 128), (16, 17)])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_items_looked_up_give_the_states_of_their_rows(
+    lengths: tuple[int, ...], inputs: int, states: int, last_only: bool
+) -> None:
+    _, weights = _layer(inputs, states)
+    table, offsets = _rows(30, inputs), _offsets(lengths)
+    ids = torch.randint(30, (sum(lengths) + 3,), generator=torch.Generator().manual_seed(2))
+    for _ in range(2):  # made, then as kept
+        with torch.no_grad():
+            got = gru_items(ids, table, offsets, *weights, last_only=last_only, backend="numba")
+        want = gru(table[ids], offsets, *weights, last_only=last_only, backend="reference")
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_items_are_looked_up_anew_after_a_weight_has_changed() -> None:
+    _, weights = _layer()
+    table, offsets, ids = _rows(9), _offsets((5, 17, 30)), torch.arange(52) % 9
+    for changed in (table, *weights):
+        with torch.no_grad():
+            gru_items(ids, table, offsets, *weights)
+            changed.mul_(2.0)
+            got = gru_items(ids, table, offsets, *weights)
+        torch.testing.assert_close(got, gru(table[ids], offsets, *weights), rtol=1e-4, atol=1e-4)
+
+
+def test_items_with_gradients_reach_the_table() -> None:
+    _, weights = _layer()
+    table, ids = _rows(9).requires_grad_(), torch.tensor([3, 4, 3, 5])
+    gru_items(ids, table, _offsets((2, 2)), *weights).sum().backward()
+    assert torch.equal(table.grad.abs().sum(1) > 0, torch.tensor([0, 0, 0, 1, 1, 1, 0, 0, 0]) > 0)
+
+
+def test_an_item_outside_of_the_table_is_refused() -> None:
+    _, weights = _layer()
+    with torch.no_grad(), pytest.raises(IndexError, match=r"0\.\.8"):
+        gru_items(torch.tensor([0, 9, 1]), _rows(9), _offsets((3,)), *weights)
 
 
 @pytest.mark.parametrize("backend", [*FAST, "reference"])
