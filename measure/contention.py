@@ -1,8 +1,8 @@
 """Did somebody else have the processor while a block was measured?
 
 A block is marked `contended` where the hypervisor ran another guest for more than 2% of it (steal,
-counted on Linux guests only), or where other processes of this machine took more than 5% of its
-processors' time. Used as `with contention() as reading: ...`, then read `reading.flags`.
+counted on Linux guests only), or where other processes took more than 5% of the time of the
+processors that this one is bound to (all of the machine where it is bound to none). Used as `with contention() as reading: ...`, then read `reading.flags`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Contention:
     """What a block saw of others; filled in when the block ends.
 
     Args:
-        steal_percent: of all processors' time in the block; None where the system keeps no count.
-        others_percent: of all processors' time, used by other processes than this one.
+        steal_percent: of the bound processors' time; None where the system keeps no count.
+        others_percent: of the same, used by other processes than this one.
         load_before, load_after: one-minute load averages; None where there are none (Windows).
         flags: ["contended"] when steal exceeds 2% or others 5%.
         reason: why steal_percent is None.
@@ -45,12 +45,32 @@ class Contention:
 def contention() -> Iterator[Contention]:
     """Steal and load over a block; the reading is complete after the block, also when it raises."""
     reading = Contention(load_before=_load())
-    before, own_before = psutil.cpu_times(), _own_seconds()
+    bound = bound_cpus()
+    before, own_before = cpu_times(bound), _own_seconds()
     try:
         yield reading
     finally:
-        _conclude(reading, before, psutil.cpu_times(), _own_seconds() - own_before)
+        _conclude(reading, before, cpu_times(bound), _own_seconds() - own_before)
         reading.load_after = _load()
+
+
+def bound_cpus() -> tuple[int, ...] | None:
+    """The processors that this process may run on; None for all, or where that can't be told."""
+    count = psutil.cpu_count()
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    allowed = tuple(sorted(os.sched_getaffinity(0)))
+    # Counters come by place: with processors taken offline a place is not a number.
+    told = len(psutil.cpu_times(percpu=True)) == count and allowed[-1] < (count or 0)
+    return allowed if told and len(allowed) < (count or 0) else None
+
+
+def cpu_times(bound: tuple[int, ...] | None) -> Any:
+    """What the system has counted on these processors, summed; on all for None."""
+    if bound is None:
+        return psutil.cpu_times()
+    each = psutil.cpu_times(percpu=True)
+    return type(each[0])(*(sum(column) for column in zip(*(each[i] for i in bound), strict=True)))
 
 
 def _conclude(reading: Contention, before: Any, after: Any, own_seconds: float) -> None:

@@ -1,13 +1,14 @@
 """The clock against sleeps of known length, made-up durations and made-up counters."""
 
 import gc
+import os
 import time
 from collections import namedtuple
 
 import psutil
 import pytest
 
-from measure import clock
+from measure import clock, contention
 
 CpuTimes = namedtuple("CpuTimes", "user system idle steal")
 
@@ -104,6 +105,7 @@ def test_a_collector_that_was_off_stays_off():
 
 def _counters(monkeypatch, before, after):
     readings = iter([before, after])
+    monkeypatch.setattr(contention, "bound_cpus", lambda: None)
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
 
 
@@ -130,6 +132,28 @@ def test_work_of_other_processes_is_told_from_our_own(monkeypatch):
         pass
     assert reading.others_percent == pytest.approx(40.0, abs=0.5)
     assert reading.flags == ["contended"]
+
+
+def test_only_the_processors_of_this_process_count(monkeypatch):
+    idle = CpuTimes(0, 0, 0, 0.0)
+    readings = iter([[idle, idle, idle], [CpuTimes(9, 0, 1, 0.0), CpuTimes(0, 0, 10, 0.0), idle]])
+    monkeypatch.setattr(contention, "bound_cpus", lambda: (1,))
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(readings))
+    with clock.contention() as reading:
+        pass
+    assert reading.others_percent == pytest.approx(0.0, abs=0.5)
+    assert reading.flags == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_a_process_bound_to_some_processors_knows_them():
+    before = os.sched_getaffinity(0)
+    try:
+        one = min(before)
+        os.sched_setaffinity(0, {one})
+        assert contention.bound_cpus() == ((one,) if (os.cpu_count() or 1) > 1 else None)
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_a_block_shorter_than_a_tick_is_not_judged(monkeypatch):
