@@ -2,7 +2,8 @@
 
 A block is marked `contended` where the hypervisor ran another guest for more than 2% of it (steal,
 counted on Linux guests only), or where other processes took more than 5% of the time of the
-processors that this one is bound to (all of the machine where it is bound to none). Used as `with contention() as reading: ...`, then read `reading.flags`.
+processors that this one is bound to (of all where it is bound to none). Used as
+`with contention() as reading: ...`, then read `reading.flags`.
 """
 
 from __future__ import annotations
