@@ -1,8 +1,9 @@
 """One row: our side and one peer prepared, checked and measured in turn; every failure a status.
 
 Order: both sides are started, their samples of an epoch counted and compared; each tries its batch
-sizes and keeps the fastest; then rounds of training, full ranking and single requests, in turn;
-then, in fresh processes, start-up (in turn) and peak memory with the allocator's defaults.
+sizes and keeps the fastest, of several as fast the smallest; then rounds of training, full ranking
+and single requests, in turn; then, in fresh processes, start-up (in turn) and peak memory with the
+allocator's defaults.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from measure.record import Status
 RANK_BATCHES = (64, 256, 1024)
 _CONTENDED = 0.9  # processor seconds over wall seconds and threads; below it somebody disturbed
 _FIRST_BATCH = 32
+_AS_FAST = 0.03  # rates of short visits that differ by less are the same
 _MEMORY_STEPS = 3
 # Thirty steps on one batch of ML-100K lower the loss by 0.46 to 4.5, whose noise is about 0.05.
 _LEARNING_BATCH, _LEARNING_STEPS, _LEARNT = 16, 30, 0.2
@@ -159,7 +161,7 @@ class Contest:
             self._ask(side, "train", seconds=self.plan.seconds / 4)
 
     def _try_batches(self, side: Side) -> int:
-        """The fastest size of two visits to each, on the way up and on the way down."""
+        """The smallest of the fastest sizes, by two visits to each, on the way up and down."""
         sizes = batch_sizes(self.row.seq_len, self._positions(side))
         samples, seconds = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0.0)
         for batch_size in (*sizes, *reversed(sizes)):
@@ -170,7 +172,7 @@ class Contest:
             seconds[batch_size] += found["seconds"]
         rates = {size: samples[size] / seconds[size] for size in sizes}
         self.row.sides[side]["tried_batch_sizes"] = rates
-        return max(rates, key=lambda size: rates[size])
+        return smallest_of_the_fastest(rates)
 
     def _positions(self, side: Side) -> int:
         return POSITIONS if side == "ours" else self.peer.positions
@@ -259,6 +261,14 @@ class Contest:
             self.row.status = "incorrect" if self.row.status == "ok" else self.row.status
             reason = f"checks failed: {', '.join(failed)}"
             self.row.reason = f"{self.row.reason}; {reason}" if self.row.reason else reason
+
+
+def smallest_of_the_fastest(rates: Mapping[int, float]) -> int:
+    """The smallest size within 3% of the fastest one: what lies nearer is chance, and a larger
+    batch would cost memory for nothing.
+    """
+    fastest = max(rates.values())
+    return min(size for size, rate in rates.items() if rate >= (1 - _AS_FAST) * fastest)
 
 
 def check_learning(losses: Sequence[float | None]) -> dict[str, Any]:

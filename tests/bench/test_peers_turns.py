@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.peers.contest import check_learning
+from bench.peers.contest import check_learning, smallest_of_the_fastest
 from bench.peers.turns import Side, in_turn, order, ratio
 
 
@@ -49,3 +49,8 @@ def test_losses_must_be_finite_and_clearly_fall() -> None:
     assert not check_learning([7.2, 7.1, 7.2, 7.1, 7.3, 7.2])["ok"]
     assert not check_learning([7.22, 7.20, 7.2, 7.2, 7.17, 7.19])["ok"], "noise is no learning"
     assert not check_learning([7.2, None, 7.0, 6.9, 6.8, 6.7])["ok"]
+
+
+def test_of_batch_sizes_as_fast_as_each_other_the_smallest_is_liked() -> None:
+    assert smallest_of_the_fastest({32: 90.0, 256: 98.0, 2048: 100.0}) == 256
+    assert smallest_of_the_fastest({32: 90.0, 256: 96.0, 2048: 100.0}) == 2048

@@ -2,7 +2,8 @@
 `python -m tests.planted`, or `tox -e planted`.
 
 Prints what was planted, whether it was found with nothing else red, by how many pairs and in how
-many minutes; exit code 1 where one was missed.
+many minutes; exit code 1 where one was missed. Options that it does not know, such as `--cpus 0`,
+go to regression_report.py.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", default="", help="plants whose name holds this text")
     parser.add_argument("--time-limit", default="10m", help="of each plant (default: 10m)")
+    parser.add_argument("--times", type=int, default=1, help="plant each so often (default: 1)")
     parser.add_argument("--json", type=Path, help="write the table's rows there")
     parser.add_argument("--reports", type=Path, help="keep each report there, as Markdown")
-    given = parser.parse_args()
-    plants = [plant for plant in PLANTS if given.only in plant.name]
+    given, others = parser.parse_known_args()
+    plants = [plant for plant in PLANTS if given.only in plant.name] * given.times
     rows = []
     with tempfile.TemporaryDirectory(prefix="seqrec-planted-") as name:
         suite = Path(name) / "suite"
         git(ROOT, "clone", "--quiet", str(ROOT), str(suite), timeout=300)
         share_compiled(ROOT / KERNELS, suite / KERNELS)
         for plant in plants:
-            rows.append(_try(plant, suite, given.time_limit, given.reports))
+            rows.append(_try(plant, suite, given.time_limit, given.reports, others))
             row = rows[-1]
             print(f"{row['planted']}: {row['said']} ({row['minutes']:.1f} min)", flush=True)
     _show(rows)
@@ -63,13 +65,15 @@ def plant_in(suite: Path, plant: Plant) -> None:
     git(suite, *ME, "commit", "--quiet", "--message", plant.name)
 
 
-def _try(plant: Plant, suite: Path, limit: str, reports: Path | None) -> dict[str, Any]:
+def _try(
+    plant: Plant, suite: Path, limit: str, reports: Path | None, others: list[str]
+) -> dict[str, Any]:
     began = time.monotonic()
     plant_in(suite, plant)
     verdicts = suite / "verdicts.json"
     verdicts.unlink(missing_ok=True)
     command = [sys.executable, "regression_report.py", "--ab=HEAD~1", "--head=HEAD"]
-    command += [f"--time-limit={limit}", f"--json={verdicts}", *plant.cells]
+    command += [f"--time-limit={limit}", f"--json={verdicts}", *plant.cells, *others]
     if reports is not None:
         kept = reports.resolve() / f"{re.sub(r'[^a-z0-9]+', '-', plant.name)}.md"
         command.append(f"--markdown={kept}")
