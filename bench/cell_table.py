@@ -19,6 +19,7 @@ from measure.record import STATUSES, Record
 _TITLES = Row("model", "workload", "L", "B", "")
 _STATUS = max(map(len, STATUSES))
 _FAILED = ("error", "incorrect", "timeout")
+_TOOK = 8
 _LEAST = 24  # characters of a reason, however narrow the terminal is
 
 
@@ -49,20 +50,18 @@ class CellTable:
     def _print(self, record: Record, took: str) -> None:
         write = self._reporter.write
         lead = f"{self._count()} "
+        what = f"  {self._columns(self._rows[record.cell_id])}  {took:>{_TOOK}}  "
+        flags = f"  {', '.join(record.flags)}" if record.flags else ""
+        used = len(lead) + _STATUS + len(what) + len(flags)
         write(lead)
         write(f"{record.status:<{_STATUS}}", **_colour(record))
-        what = f"  {self._columns(self._rows[record.cell_id])}  "
-        tail = f"  {took}"
-        flags = f"  {', '.join(record.flags)}" if record.flags else ""
-        used = len(lead) + _STATUS + len(what) + len(tail) + len(flags)
-        result = _result(record, max(shutil.get_terminal_size().columns - used, _LEAST))
-        write(what + result + tail)
+        write(what + _result(record, max(shutil.get_terminal_size().columns - used, _LEAST)))
         write(flags, yellow=True)
         write("\n")
 
     def _header(self) -> str:
         lead = " " * (len(self._count()) + 1)
-        return f"{lead}{'status':<{_STATUS}}  {self._columns(_TITLES)}  result, seconds, flags"
+        return f"{lead}{'status':<{_STATUS}}  {self._columns(_TITLES)}  {'took':>{_TOOK}}  result"
 
     def _count(self) -> str:
         total = str(len(self._rows))

@@ -171,7 +171,7 @@ class Session:
         facts = {
             "Suite": self.options.suite,
             "Data": self.dataset_line.removeprefix("data: "),
-            "Machine": str(manifest.machine.get("fingerprint")),
+            "Machine": _machine(manifest.machine),
             "Commit": manifest.commit or "unknown",
             "Results": _public(str(self.runner.journal.folder)),
         }
@@ -264,6 +264,13 @@ def _check_load(cells: list[Cell], options: Options) -> None:
         if given and not any(cell.scenario == "server" for cell in cells):
             option = "--" + name.replace("_", "-")
             raise OptionError(f"{option}: no cell is served under load; add --scenario server")
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """Such as "AMD EPYC 7B13, 2 cores"."""
+    parts = [machine.get("cpu_model"), f"{machine.get('physical_cores')} cores"]
+    parts += [gpu.get("name") for gpu in machine.get("gpus", [])]
+    return ", ".join(str(part) for part in parts)
 
 
 def _public(argument: str) -> str:
