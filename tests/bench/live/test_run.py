@@ -82,7 +82,8 @@ def start(folder: Path, *arguments: str) -> Run:
 
 def test_cells_come_over_http_as_they_land_and_stand_in_the_table(tmp_path: Path) -> None:
     run = start(tmp_path, *SMALL, "--live")
-    news, files = [], []
+    news: list[dict[str, Any]] = []
+    files = []
     for part in run.events():
         news.append(part)
         files.append(len(list(tmp_path.glob("results/*/cells/*.json"))))
@@ -113,7 +114,7 @@ def test_cells_come_over_http_as_they_land_and_stand_in_the_table(tmp_path: Path
 
 def test_ctrl_c_tells_the_viewers_and_frees_the_port(tmp_path: Path) -> None:
     run = start(tmp_path, *SMALL, "--live")
-    news = []
+    news: list[dict[str, Any]] = []
     for part in run.events():
         if not news:
             run.process.send_signal(signal.SIGINT)
