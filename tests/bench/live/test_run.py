@@ -47,7 +47,7 @@ class Run:
             self.out += part.decode(errors="replace")
 
     def address(self) -> str:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             if found := re.search(r"live view: (http://127\.0\.0\.1:\d+/) ", self.out):
                 return found[1]
@@ -56,7 +56,7 @@ class Run:
             time.sleep(0.02)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        with urllib.request.urlopen(self.address() + "events", timeout=60) as answer:
+        with urllib.request.urlopen(self.address() + "events", timeout=120) as answer:
             for line in answer:
                 if line.startswith(b"data: "):
                     yield json.loads(line.removeprefix(b"data: "))
@@ -141,7 +141,7 @@ def test_the_terminal_shows_a_table(watched: Watched) -> None:
 
 def test_cells_of_an_earlier_start_are_shown_as_kept(watched: Watched) -> None:
     again = start(watched.folder, *SMALL, "--live", "--retry-failed")
-    assert again.process.wait(timeout=60) == 0, again.out
+    assert again.process.wait(timeout=120) == 0, again.out
     again.reader.join(timeout=5)
     lines = table(again)
     assert len(lines) == 2, again.plain()
@@ -167,7 +167,7 @@ def test_a_taken_port_ends_the_run_before_it_begins(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         run = start(tmp_path, *SMALL, f"--live={port}")
-        assert run.process.wait(timeout=60) == 2
+        assert run.process.wait(timeout=120) == 2
     run.reader.join(timeout=5)
     assert run.plain().split("\n")[0].startswith(f"error: --live {port}: 127.0.0.1:{port} can't be")
     assert list((tmp_path / "results").glob("*")) == []
