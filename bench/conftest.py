@@ -15,15 +15,19 @@ import pytest
 
 from bench import early_stop  # first: the others take seconds
 from bench.cell import Cell
+from bench.cell_table import CellTable
 from bench.files import write_whole
 from bench.journal import JournalError
+from bench.live.server import LiveServer
 from bench.options import OptionError, Options, add_options
 from bench.replay import replay
 from bench.series import in_order
-from bench.session import Session, headline
+from bench.session import Session
 from data.log import DataError
 
 SESSION = pytest.StashKey[Session]()
+TABLE = pytest.StashKey[CellTable]()
+LIVE = pytest.StashKey[LiveServer]()
 UNWRITTEN = pytest.StashKey[str]()  # why the JSON could not be written
 
 
@@ -41,6 +45,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         _check_target(config)
         session = Session.prepare(Options(config))
         if not config.getoption("collectonly"):
+            if session.options.live is not None:
+                config.stash[LIVE] = LiveServer(session.options.live)
             session.hold()
     except (OptionError, DataError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -83,8 +89,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         pytest.exit(f"error: {error}", returncode=2)
     if target := session.config.getoption("benchmark_json"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    _reporter(session.config).showfspath = False  # a line a cell is printed instead
-    _reporter(session.config).write_line("\n".join(lines))
+    config = session.config
+    config.stash[TABLE] = CellTable(selected, _reporter(config))
+    if (live := config.stash.get(LIVE, None)) is not None:
+        live.start(config.stash[SESSION].show(selected))
+        lines.append(f"live view: {live.address} (while this runs)")
+    _reporter(config).showfspath = False  # a line a cell is printed instead
+    _reporter(config).write_line("\n".join(lines))
 
 
 @pytest.fixture
@@ -128,12 +139,11 @@ def _drop_half(target: Path) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and _CONFIG:
-        config = _CONFIG[0]
+        session = _CONFIG[0].stash[SESSION]
         cell_id = report.nodeid.partition("[")[2].removesuffix("]")
-        record = config.stash[SESSION].records.get(cell_id)
+        record = session.records.get(cell_id)
         if record is not None:
-            _reporter(config).ensure_newline()
-            _reporter(config).write_line(f"  {cell_id}: {headline(record)}")
+            _CONFIG[0].stash[TABLE].add(record, kept=session.is_kept(record))
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -169,6 +179,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if overhead is not None:
         terminalreporter.write_line(str(overhead))
     terminalreporter.write_line(f"{len(session.records)} cells are kept in {folder}")
+    if (live := config.stash.get(LIVE, None)) is not None:
+        live.end(session.farewell())
     if len(session.records) < session.selected:
         missing = session.selected - len(session.records)
         terminalreporter.write_line(f"{missing} are not measured yet; the same command goes on")
@@ -198,6 +210,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _CONFIG[:] = [config]
     # Where it is installed it imports the whole library at the end of a run, to say nothing.
     config.pluginmanager.unregister(name="hypothesispytest")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """However the run ended, its port is free again."""
+    if (live := config.stash.get(LIVE, None)) is not None:
+        live.end("It was stopped before its first cell.")
 
 
 def _reporter(config: pytest.Config) -> pytest.TerminalReporter:

@@ -56,6 +56,7 @@ TEXTS = {
 }
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
+_LAST_PORT = 65535
 _MOST_BYTES = 2**60  # what a limit of the system can hold
 
 
@@ -73,6 +74,8 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(name, default=None, help=text)
     group.addoption("--fresh", action="store_true", help="measure all anew, keep nothing")
     group.addoption("--no-prune", action="store_true", help="try lengths that can't fit in memory")
+    text = "show the run on 127.0.0.1 while it goes on; a port, or none for any free one"
+    group.addoption("--live", nargs="?", const="0", default=None, metavar="PORT", help=text)
     group.addoption("--retry-failed", action="store_true", help="measure failed cells again")
 
 
@@ -102,7 +105,11 @@ class Options:
         self.timeout = self._positive("--cell-timeout", "seconds") or 1800.0
         self.memory_limit = self._bytes("--memory-limit")
         self.energy = self._energy()
+<<<<<<< HEAD
         self.allocator = self._one("--allocator", ALLOCATORS) or "kept"
+=======
+        self.live = self._port()
+>>>>>>> 34a6aaced4f55a359bdb8c7a7c82cc2b1f9faa9d
         self.choices = Choices(
             models=self._names("--model", models.names()),
             datasets=self._list("--dataset"),
@@ -216,6 +223,16 @@ class Options:
         if target is not None and (rate := self._text("--rate")) is not None:
             raise OptionError(f"--rate {rate} with --latency-target: one of the two is allowed")
         return None if target is None else target / 1e3
+
+    def _port(self) -> int | None:
+        """Of the live view: 0 for any that is free, None where none is asked for."""
+        text = self._text("--live")
+        if text is not None and not (re.fullmatch(r"\d{1,5}", text) and int(text) <= _LAST_PORT):
+            raise OptionError(
+                f"--live {text!r}: a port from 0 to {_LAST_PORT} is allowed;"
+                " without one it goes last: pytest bench/ --live"
+            )
+        return None if text is None else int(text)
 
     def _energy(self) -> str:
         text = self._text("--energy") or "auto"

@@ -25,6 +25,11 @@ class CellProgress:
         self.total = len(self.left)
         self.console = Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8"))
 
+    @property
+    def seconds_left(self) -> float:
+        """Expected for the cells that are not measured yet, the running one as a whole."""
+        return sum(self.left.values())
+
     @contextmanager
     def cell(self, cell: Cell) -> Iterator[None]:
         try:
@@ -46,7 +51,7 @@ class CellProgress:
             # Last, since a narrow terminal cuts what stands at the end.
             TextColumn("{task.description}", markup=False),
         )
-        left = f"about {in_words(sum(self.left.values()))} left"
+        left = f"about {in_words(self.seconds_left)} left"
         # One refresh a second: the bar must not take time from what is measured.
         with Progress(
             *columns, console=self.console, transient=True, refresh_per_second=1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.findings import played_back
-from bench.session import headline
+from bench.headline import headline
 from measure.record import Record
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from bench.journal import (
     past_seconds,
     require_writable,
 )
+from bench.live.board import Board
 from bench.matrix import NO_MODEL, cells_of
 from bench.options import OptionError, Options
 from bench.overhead import Overhead, add_up
@@ -57,6 +58,7 @@ class Session:
     runner: Runner | None = None
     progress: CellProgress | None = None
     held: Hold | None = None
+    board: Board | None = None  # where the run is shown while it goes on
 
     @classmethod
     def prepare(cls, options: Options) -> Session:
@@ -152,12 +154,43 @@ class Session:
         assert self.progress is not None, "begin() comes first"
         record = self.runner.kept(cell)
         if record is None:
+            if self.board is not None:
+                self.board.begin(cell, left=self.progress.seconds_left)
             with self.progress.cell(cell):
                 record = self.runner.measure(cell)
             self.measured.append(record)
         self.runner.remember(record)
         self.records[cell.cell_id] = record
+        if self.board is not None:
+            kept = self.is_kept(record)
+            self.board.land(record, kept=kept, left=self.progress.seconds_left)
         return record
+
+    def show(self, selected: list[Cell]) -> Board:
+        """A board of these cells, kept up to date from now on; `begin` comes first."""
+        assert self.runner is not None, "begin() comes first"
+        manifest = self.runner.journal.manifest
+        facts = {
+            "Suite": self.options.suite,
+            "Data": self.dataset_line.removeprefix("data: "),
+            "Machine": _machine(manifest.machine),
+            "Commit": manifest.commit or "unknown",
+            "Results": _public(str(self.runner.journal.folder)),
+        }
+        self.board = Board(selected, facts)
+        return self.board
+
+    def farewell(self) -> str:
+        """What the live view says at the end."""
+        assert self.runner is not None, "begin() comes first"
+        folder = _public(str(self.runner.journal.folder))
+        missing = self.selected - len(self.records)
+        more = f" {missing} are not measured yet; the same command goes on." if missing else ""
+        return f"{len(self.records)} cells are kept in {folder}.{more}"
+
+    def is_kept(self, record: Record) -> bool:
+        """Whether an earlier start measured it; of the record that came last."""
+        return not self.measured or self.measured[-1] is not record
 
     def overhead(self) -> Overhead | None:
         """Where this start's seconds went so far; None where it has measured nothing."""
@@ -187,50 +220,6 @@ class Session:
         assert self.runner is not None, "begin() comes first"
         if (overhead := self.overhead()) is not None:
             self.runner.journal.manifest.overhead = overhead.to_dict()
-
-
-_SHOWN_BY_SCENARIO = {
-    "offline": ("users_per_second", "best_batch"),
-    "server": ("latency_p50", "latency_p99", "throughput_at_p99", "arrival_rate"),
-}
-
-
-def headline(record: Record) -> str:
-    """A cell's outcome in a few words, for the terminal."""
-    if record.status != "ok":
-        return f"{record.status}: {record.reason}"
-    config = record.config
-    scenario = config.get("scenario", "single_stream")
-    shown = (
-        _SHOWN_BY_SCENARIO.get(scenario)
-        or {
-            "train_epoch": ("epoch_time", "memory_peak"),
-            "recommend": ("latency_p50", "latency_p95"),
-            "serve_step": ("latency_p50", "latency_p95"),
-            "rank_all": ("rank_time",),
-            "fit": ("ndcg@10", "hr@10", "fit_time"),
-            "load": ("load_time", "open_time", "memory_peak"),
-            "capacity": ("max_seq_len", "max_batch_size"),
-        }[config["workload"]]
-    )
-    return ", ".join(
-        f"{name} {_in_units(record, name)}"
-        for name in shown
-        if name in record.metrics or scenario == "single_stream"
-    )
-
-
-def _in_units(record: Record, name: str) -> str:
-    metric = record.metrics.get(name)
-    if metric is None or metric.value is None:
-        return "not measured"
-    if metric.unit == "s":
-        return f"{metric.value:.3g} s" if metric.value >= 0.1 else f"{metric.value * 1e3:.3g} ms"
-    if metric.kind == "capacity":
-        return f"{metric.value:.0f}"
-    if metric.unit == "1/s":
-        return f"{metric.value:,.0f}/s"
-    return f"{metric.value / 2**20:.0f} MiB" if metric.unit == "B" else f"{metric.value:.4f}"
 
 
 def _seconds_alive() -> float:
@@ -277,6 +266,13 @@ def _check_load(cells: list[Cell], options: Options) -> None:
         if given and not any(cell.scenario == "server" for cell in cells):
             option = "--" + name.replace("_", "-")
             raise OptionError(f"{option}: no cell is served under load; add --scenario server")
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """Such as "AMD EPYC 7B13, 2 cores"."""
+    parts = [machine.get("cpu_model"), f"{machine.get('physical_cores')} cores"]
+    parts += [gpu.get("name") for gpu in machine.get("gpus", [])]
+    return ", ".join(str(part) for part in parts)
 
 
 def _public(argument: str) -> str:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from measure.record import Metric, Record, RecordError, from_dict
+from report.alike import OtherKernel, judge_kernel, other_kernels, other_method
+from report.judge import OF_THE_MACHINE
 from report.load import InputError
 from report.margins import Margins, Policy
 from report.screening import Need, judge, needed
-from report.status import compare, judge_status, only_on
+from report.status import compare, judge_status, not_comparable, only_on
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 SCHEMAS = ("seqrec-bench/ab/1", "seqrec-bench/pair/1")
@@ -51,19 +53,10 @@ class _Kept:
 def measured_in_turn(screened: PairsOf, confirmed: PairsOf) -> list[PairedMetric]:
     """One entry for each metric that both sides of a cell have, with all its pairs.
 
-    Cells of which the sides had other data have none: their numbers are of different things.
+    Cells of which the sides had other data have none: their numbers are of different things. Nor
+    have metrics that were taken in two ways, such as energies of two sources.
     """
-    found: list[PairedMetric] = []
-    for cell_id, pairs in screened.items():
-        whole = [pair for pair in pairs if _ran(pair)]
-        fresh = [pair for pair in confirmed.get(cell_id, ()) if _ran(pair)]
-        if whole and not _other_data(whole[0]):
-            base, head = _metrics(whole, "base"), _metrics(whole, "head")
-            found += [
-                _paired(cell_id, name, base[name], whole, fresh)
-                for name in sorted(set(base) & set(head))
-            ]
-    return found
+    return [metric for metric, other in _in_both(screened, confirmed) if not other]
 
 
 def needs(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Need]:
@@ -78,8 +71,19 @@ def needs(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Need]
 
 def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Comparison]:
     """Of every cell and metric, from the pairs so far."""
-    found = judge(measured_in_turn(screened, confirmed), margins)
+    others = {
+        cell_id: _kernels([*pairs, *confirmed.get(cell_id, ())])
+        for cell_id, pairs in screened.items()
+    }
+    both = _in_both(screened, confirmed)
+    judged = judge([metric for metric, other in both if not other], margins)
+    found = [_with_kernels(made, others.get(made.cell_id, ())) for made in judged]
+    for metric, other in both:
+        policy = margins.policy(metric.cell_id, metric.metric, metric.kind)
+        if other and policy.gate != "off":
+            found.append(not_comparable(metric, policy, other))
     for cell_id, pairs in screened.items():
+        found += [judge_kernel(cell_id, other) for other in others[cell_id]]
         everything = [*pairs, *confirmed.get(cell_id, ())]
         failed = failing(everything)
         if isinstance(failed, tuple):
@@ -140,6 +144,39 @@ def read_comparison(folder: Path) -> tuple[dict[str, Any], PairsOf, PairsOf]:
             pairs.setdefault(pair.base.cell_id, []).append(pair)
         stages.append(pairs)
     return content, stages[0], stages[1]
+
+
+def _in_both(screened: PairsOf, confirmed: PairsOf) -> list[tuple[PairedMetric, str]]:
+    """Each metric of both sides of a cell, and how it was taken otherwise on one of them, or ""."""
+    found = []
+    for cell_id, pairs in screened.items():
+        whole = [pair for pair in pairs if _ran(pair)]
+        fresh = [pair for pair in confirmed.get(cell_id, ()) if _ran(pair)]
+        if whole and not _other_data(whole[0]):
+            base, head = _metrics(whole, "base"), _metrics(whole, "head")
+            for name in sorted(set(base) & set(head)):
+                metric = _paired(cell_id, name, base[name], whole, fresh)
+                found.append((metric, _taken_otherwise(name, [*whole, *fresh])))
+    return found
+
+
+def _taken_otherwise(name: str, pairs: Sequence[Blocks]) -> str:
+    sides = ([pair.base for pair in pairs], [pair.head for pair in pairs])
+    base, head = ([r.metrics[name] for r in side if name in r.metrics] for side in sides)
+    return other_method(base, head)
+
+
+def _kernels(pairs: Sequence[Blocks]) -> list[OtherKernel]:
+    """What the blocks that ran resolved differently."""
+    ran = [pair for pair in pairs if _ran(pair)]
+    return other_kernels([pair.base for pair in ran], [pair.head for pair in ran])
+
+
+def _with_kernels(made: Comparison, others: Sequence[OtherKernel]) -> Comparison:
+    """What depends on the kernel says beside its verdict that two were timed."""
+    if not others or made.kind not in OF_THE_MACHINE:
+        return made
+    return replace(made, reason=f"{made.reason}; {', '.join(map(str, others))}")
 
 
 def _paired(

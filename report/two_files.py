@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from report.alike import other_method
 from report.judge import OF_THE_MACHINE
 from report.margins import HOSTED_TIME, UNKNOWN_NOISE, Margins
 from report.screening import join_seeds, judge_one
@@ -141,10 +142,7 @@ def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> s
         return f"other settings: {', '.join(other)}"
     if a.kind in OF_THE_MACHINE and base.fingerprint != head.fingerprint:
         return f"other machines: {_machines(base, head)}"
-    if a.kind in ("energy", "memory_physical") and (a.method, a.source) != (b.method, b.source):
-        taken = [" of ".join(filter(None, (m.method, m.source))) for m in (a, b)]
-        return f"other methods: {taken[0]} and {taken[1]}"
-    return ""
+    return other_method([a], [b])
 
 
 def _other_settings(base: dict[str, Any], head: dict[str, Any]) -> list[str]:

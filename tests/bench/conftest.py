@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.cell import Cell
 from bench.options import Options
+from measure.record import Metric, Record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -32,5 +34,17 @@ def options(tmp_path: Path) -> Callable[..., Options]:
     def make(**given: Any) -> Options:
         values = {"--" + name.replace("_", "-"): value for name, value in given.items()}
         return Options(FakeConfig({"--results-dir": str(tmp_path / "results")} | values))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def record_of() -> Callable[..., Record]:
+    """record_of(cell, status="oom", reason="...") is a record of that cell; by default it is ok."""
+
+    def make(cell: Cell, **fields: Any) -> Record:
+        latency = Metric(0.0021, "s", "lower", "time", "made up")
+        given = {"status": "ok", "metrics": {"latency_p50": latency}, "wall_s": 3.2} | fields
+        return Record(cell_id=cell.cell_id, key=cell.key, config=cell.to_dict(), **given)
 
     return make

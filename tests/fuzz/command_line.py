@@ -43,6 +43,7 @@ _REAL = {
     "--order-seed": "7",
     "--repeats": "2",
     "--cpus": "0,1",
+    "--live": "8080",
 }
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from bench.cell import Cell
 from bench.estimate import in_words, total_seconds
 from bench.findings import played_back
+from bench.headline import headline
 from bench.journal import Journal, Manifest, new_manifest, past_seconds
 from bench.overhead import add_up
-from bench.session import headline
 from measure.record import dumps as dumps_record
 from measure.record import from_dict
 from tests.fuzz.mutate import dumps, mutate, mutate_json
