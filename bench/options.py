@@ -105,11 +105,8 @@ class Options:
         self.timeout = self._positive("--cell-timeout", "seconds") or 1800.0
         self.memory_limit = self._bytes("--memory-limit")
         self.energy = self._energy()
-<<<<<<< HEAD
         self.allocator = self._one("--allocator", ALLOCATORS) or "kept"
-=======
         self.live = self._port()
->>>>>>> 34a6aaced4f55a359bdb8c7a7c82cc2b1f9faa9d
         self.choices = Choices(
             models=self._names("--model", models.names()),
             datasets=self._list("--dataset"),
