@@ -43,8 +43,7 @@ class Request:
         data_limit: bytes that it sets as its RLIMIT_DATA, where no cgroup keeps the limit.
         cpus: the processors that it may run on; None leaves them as they are.
         stage_file: a file descriptor to note in what it is doing.
-        energy: "auto", "off" or "estimate=<watts>".
-        allocator: of measure.allocator.ALLOCATORS, for the pass that takes time.
+        energy: "auto", "off" or "estimate=<watts>". allocator: "kept" or "system", for time.
     """
 
     cell: Cell
@@ -68,9 +67,7 @@ class Request:
     @classmethod
     def loads(cls, text: str) -> Request:
         content = json.loads(text)
-        paths = {
-            name: Path(content[name]) for name in ("out", "weights", "data_dir") if content[name]
-        }
+        paths = {n: Path(content[n]) for n in ("out", "weights", "data_dir") if content[n]}
         cpus = None if content["cpus"] is None else tuple(content["cpus"])
         return cls(**(content | {"cell": Cell.from_dict(content["cell"]), "cpus": cpus} | paths))
 

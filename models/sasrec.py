@@ -95,13 +95,11 @@ class SASRec(SequentialRecommender):
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
         # Causal: only the last event of a sequence sees all of it, as a chosen row must.
-        early = chosen if chosen is not None and chosen.last else None
-        hidden, normed, qkv = self._first(sequences)  # (T, D), (T, D), (T, 3 D) or None
+        early, backend = chosen if chosen is not None and chosen.last else None, self.layer_backend
+        hidden, normed, qkv = self._embed_rows(sequences)  # (T, D), (T, D), (T, 3 D) or None
         for layer, norm in zip(self.stack, self.norms_after, strict=True):
             final = early if layer is self.stack[-1] else None
-            hidden, normed = layer.rows(
-                hidden, normed, qkv, sequences, final, norm, self.layer_backend
-            )
+            hidden, normed = layer.rows(hidden, normed, qkv, sequences, final, norm, backend)
             qkv = None
         return chosen.of(normed) if chosen is not None and early is None else normed
 
@@ -126,10 +124,12 @@ class SASRec(SequentialRecommender):
         served = self._served(item, state.keys, state.values, at) if serves(self) else None
         if served is not None:
             return served, SASRecState(state.keys, state.values, at + 1)
-        hidden = self._embed(item[:, None], start=at)  # (B, 1, D)
-        for index, layer in enumerate(self.stack):
-            hidden = layer.step(hidden, state.keys[index], state.values[index], at)
-        return self.norm(hidden)[:, 0], SASRecState(state.keys, state.values, at + 1)
+        hidden = self._embed(item, at)  # (B, D)
+        normed = self.stack[0].attn_norm(hidden)
+        for index, (layer, norm) in enumerate(zip(self.stack, self.norms_after, strict=True)):
+            keys, values = state.keys[index], state.values[index]
+            hidden, normed = layer.step(hidden, normed, keys, values, at, norm, self.layer_backend)
+        return normed, SASRecState(state.keys, state.values, at + 1)
 
     @cached_property
     def _served(self) -> Callable[[Tensor, Tensor, Tensor, int], Tensor | None]:
@@ -145,21 +145,19 @@ class SASRec(SequentialRecommender):
         return SASRecStep(self, shape, self.norm.eps)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> SASRecState:
-        length, cfg = equal_length(lengths), self.config
+        length, cfg, backend = equal_length(lengths), self.config, self.layer_backend
         sequences = pack(item_seq[:, :length], lengths)
         state = self.init_state(item_seq.shape[0])
-        hidden, normed = self._embed_rows(sequences)
+        hidden, normed, qkv = self._embed_rows(sequences)
         for index, (layer, norm) in enumerate(zip(self.stack, self.norms_after, strict=True)):
-            qkv = linear(
-                normed, layer.qkv.weight, layer.qkv.bias, backend=self.layer_backend
-            )  # (T, 3 D)
+            qkv = layer.project(normed, backend) if qkv is None else qkv  # (T, 3 D)
             split = sequences.unpack(qkv).view(*item_seq.shape[:1], length, 3, cfg.num_heads, -1)
             _, key, value = split.permute(2, 0, 3, 1, 4)  # (B, H, L, head) each
             state.keys[index, :, :, :length] = key
             state.values[index, :, :, :length] = value
-            hidden, normed = layer.finish(
-                hidden, layer.mix(qkv, sequences, self.layer_backend), norm, self.layer_backend
-            )
+            mixed = layer.mix(qkv, sequences, backend)
+            hidden, normed = layer.finish(hidden, mixed, norm, backend)
+            qkv = None
         return SASRecState(state.keys, state.values, length)
 
     def state_tensors(self, state: SASRecState) -> list[Tensor]:
@@ -184,47 +182,35 @@ class SASRec(SequentialRecommender):
         """The norm behind each layer: the next one's, behind the last the model's own."""
         return [*(layer.attn_norm for layer in self.stack[1:]), self.norm]
 
-    def _first(self, sequences: Packed) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Embedded events, the same normed, and, where nothing is trained and another layer
-        follows, the first layer's queries, keys and values.
+    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Embedded events (T, D), the same normed for the first layer, and, where nothing is
+        trained and another layer follows, that layer's queries, keys and values (T, 3 D).
         """
-        layer = self.stack[0]
-        if torch.is_grad_enabled() or self.training or len(self.stack) == 1:
-            return *self._embed_rows(sequences), None
-        self._check_length(sequences)
-        norm, qkv = layer.attn_norm, layer.qkv
-        return embed_linear(
-            sequences.ids, self.item_embedding.weight,
-            sequences.positions, self.position_embedding.weight,
-            norm.weight, norm.bias, qkv.weight, qkv.bias,
-            factor=math.sqrt(self.config.hidden_size), eps=norm.eps, backend=self.layer_backend,
-        )  # fmt: skip
-
-    def _check_length(self, sequences: Packed) -> None:
-        length = sequences.item_seq.shape[1]
+        length, backend = sequences.item_seq.shape[1], self.layer_backend
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
-
-    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
-        """Embedded events (T, D), and the same normed for the first layer."""
-        self._check_length(sequences)
+        table, places = self.item_embedding.weight, self.position_embedding.weight
+        first, factor = self.stack[0].attn_norm, math.sqrt(self.config.hidden_size)
+        if not self.training and not torch.is_grad_enabled() and len(self.stack) > 1:
+            qkv = self.stack[0].qkv
+            return embed_linear(
+                sequences.ids, table, sequences.positions, places, first.weight, first.bias,
+                qkv.weight, qkv.bias, factor=factor, eps=first.eps, backend=backend,
+            )  # fmt: skip
         embedded = embed(
-            sequences.ids, self.item_embedding.weight,
-            positions=sequences.positions, places=self.position_embedding.weight,
-            factor=math.sqrt(self.config.hidden_size), backend=self.layer_backend,
+            sequences.ids, table, positions=sequences.positions, places=places, factor=factor,
+            backend=backend,
         )  # fmt: skip
-        first, drop = self.stack[0].attn_norm, self.config.dropout if self.training else 0.0
-        return add_norm(
-            embedded, None, first.weight, first.bias, eps=first.eps, dropout=drop,
-            backend=self.layer_backend,
-        )  # fmt: skip
+        drop = self.config.dropout if self.training else 0.0
+        normed = add_norm(
+            embedded, None, first.weight, first.bias, eps=first.eps, dropout=drop, backend=backend
+        )
+        return *normed, None
 
-    def _embed(self, item_seq: Tensor, *, start: int) -> Tensor:
-        if start + item_seq.shape[1] > self.max_len:
-            raise ValueError(f"length {start + item_seq.shape[1]} is over max_len={self.max_len}")
-        positions = torch.arange(start, start + item_seq.shape[1], device=item_seq.device)
-        items = self.item_embedding(item_seq) * math.sqrt(self.config.hidden_size)
-        embedded: Tensor = self.dropout(items + self.position_embedding(positions))
+    def _embed(self, item: Tensor, at: int) -> Tensor:
+        """Events (B,) at one position -> (B, D)."""
+        items = self.item_embedding(item) * math.sqrt(self.config.hidden_size)
+        embedded: Tensor = self.dropout(items + self.position_embedding.weight[at])
         return embedded
 
 
@@ -243,15 +229,9 @@ class _Layer(nn.Module):
         self.dropout = nn.Dropout(cfg.dropout)
 
     def rows(
-        self,
-        hidden: Tensor,
-        normed: Tensor,
-        qkv: Tensor | None,
-        sequences: Packed,
-        chosen: Chosen | None,
-        norm: nn.LayerNorm,
-        backend: str,
-    ) -> tuple[Tensor, Tensor]:
+        self, hidden: Tensor, normed: Tensor, qkv: Tensor | None, sequences: Packed,
+        chosen: Chosen | None, norm: nn.LayerNorm, backend: str,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`.
 
         With `chosen`, which must be last rows, both come back at these only. qkv (T, 3 D) is made
@@ -259,7 +239,7 @@ class _Layer(nn.Module):
         """
         weight, bias = self.qkv.weight, self.qkv.bias
         if chosen is None:
-            qkv = linear(normed, weight, bias, backend=backend) if qkv is None else qkv
+            qkv = self.project(normed, backend) if qkv is None else qkv
             return self.finish(hidden, self.mix(qkv, sequences, backend), norm, backend)
         width = self.cfg.hidden_size
         query = linear(chosen.of(normed), weight[:width], bias[:width], backend=backend)  # (M, D)
@@ -268,6 +248,10 @@ class _Layer(nn.Module):
             num_heads=self.cfg.num_heads, dropout=self._attn_dropout, backend=backend,
         )  # fmt: skip
         return self.finish(chosen.of(hidden), mixed, norm, backend)
+
+    def project(self, normed: Tensor, backend: str) -> Tensor:
+        """Queries, keys and values: (T, D) -> (T, 3 D)."""
+        return linear(normed, self.qkv.weight, self.qkv.bias, backend=backend)
 
     def mix(self, qkv: Tensor, sequences: Packed, backend: str) -> Tensor:
         """(T, 3 D) -> (T, D)."""
@@ -298,27 +282,17 @@ class _Layer(nn.Module):
     def _attn_dropout(self) -> float:
         return self.cfg.attn_dropout if self.training else 0.0
 
-    def step(self, hidden: Tensor, keys: Tensor, values: Tensor, at: int) -> Tensor:
-        """One position (B, 1, D) against the cache (B, H, max_len, head), whose slot `at` is
-        written.
+    def step(
+        self, hidden: Tensor, normed: Tensor, keys: Tensor, values: Tensor, at: int,
+        norm: nn.LayerNorm, backend: str,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """One position (B, D), and its normed form, against the cache (B, H, max_len, head), whose
+        slot `at` is written.
         """
-        query, key, value = self._heads(hidden)
-        keys[:, :, at], values[:, :, at] = key[:, :, 0], value[:, :, 0]
-        mixed = attention(query, keys[:, :, : at + 1], values[:, :, : at + 1])
-        return self._finish(hidden, mixed)
-
-    def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        batch, length, _ = hidden.shape
-        qkv = self.qkv(self.attn_norm(hidden))  # (B, L, 3 D)
-        split = qkv.view(batch, length, 3, self.cfg.num_heads, -1).permute(2, 0, 3, 1, 4)
-        return split[0], split[1], split[2]  # (B, H, L, head) each
-
-    def _finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
-        merged = mixed.transpose(1, 2).flatten(2)  # (B, L, D)
-        hidden = hidden + self.dropout(self.out(merged))
-        inner = self.dropout(torch.relu(self.ffn_in(self.ffn_norm(hidden))))  # (B, L, E)
-        finished: Tensor = hidden + self.dropout(self.ffn_out(inner))
-        return finished
+        split = self.qkv(normed).view(len(normed), 3, self.cfg.num_heads, -1)
+        query, keys[:, :, at], values[:, :, at] = split.unbind(1)  # (B, H, head) each
+        mixed = attention(query[:, :, None], keys[:, :, : at + 1], values[:, :, : at + 1])
+        return self.finish(hidden, mixed.flatten(1), norm, backend)
 
 
 MODEL = SASRec

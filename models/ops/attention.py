@@ -120,7 +120,10 @@ def attention_absorbed(
     _check(query, (query_offsets, offsets), query.shape[1], num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", query.device, query.dtype)
     if name == "numba":
-        mixed: Tensor | None = _numba().attention_absorbed_numba(
+        # Imported here so that a process which never needs it does not load LLVM.
+        from models.ops.attention_absorbed_numba import attention_absorbed_numba
+
+        mixed = attention_absorbed_numba(
             query, rows, weight, bias, query_offsets, offsets, num_heads
         )
         if mixed is not None:

@@ -29,7 +29,7 @@ _MAX_TASKS = 32
 # Queries of one task at least, so that the keys they share are packed once for many.
 _MIN_QUERIES = 256
 # So many queries of a sequence, at most, do without tiles: two are faster with them.
-_FEW = 1
+FEW = 1
 
 
 def attention_packed_numba(qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
@@ -37,7 +37,7 @@ def attention_packed_numba(qkv: Tensor, offsets: Tensor, num_heads: int, causal:
     if torch.is_grad_enabled() and qkv.requires_grad:
         out: Tensor = _Packed.apply(qkv, offsets, num_heads, causal)
         return out
-    return _forward(_of_packed(qkv), offsets, offsets, num_heads, causal, keep=False)[0]
+    return run_forward(_of_packed(qkv), offsets, offsets, num_heads, causal, keep=False)[0]
 
 
 def attention_select_numba(
@@ -48,42 +48,14 @@ def attention_select_numba(
         out: Tensor = _Selected.apply(query, key_value, query_offsets, offsets, num_heads)
         return out
     tensors = _of_selected(query, key_value)
-    return _forward(tensors, query_offsets, offsets, num_heads, False, keep=False)[0]
-
-
-def attention_absorbed_numba(
-    query: Tensor,
-    rows: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    query_offsets: Tensor,
-    offsets: Tensor,
-    num_heads: int,
-) -> Tensor | None:
-    """As `attention_absorbed`, for float32 on a CPU; None unless each sequence has rows and each
-    query a sequence of its own: with more of them keys and values pay.
-    """
-    queries, keys = np.diff(query_offsets.numpy()), np.diff(offsets.numpy())
-    if len(query) != queries.sum() or queries.max(initial=0) > _FEW or keys.min(initial=1) < 1:
-        return None
-    keying, valuing = weight.view(2, num_heads, -1, rows.shape[1])  # (H, head, D) each
-    per_head = query.view(len(query), num_heads, -1).transpose(0, 1)  # (H, M, head)
-    asked = torch.bmm(per_head, keying).transpose(0, 1).flatten(1)  # (M, H D)
-    if torch.is_grad_enabled() and (asked.requires_grad or rows.requires_grad):
-        scale = query.shape[1] // num_heads
-        mixed = _Shared.apply(asked, rows, query_offsets, offsets, num_heads, scale)
-    else:
-        tensors = _of_shared(asked, rows, num_heads, query.shape[1] // num_heads)
-        mixed, _ = _forward(tensors, query_offsets, offsets, num_heads, False, keep=False)
-    heads = mixed.view(len(query), num_heads, -1).transpose(0, 1)  # (H, M, D)
-    return torch.bmm(heads, valuing.mT).transpose(0, 1).flatten(1) + bias[query.shape[1] :]
+    return run_forward(tensors, query_offsets, offsets, num_heads, False, keep=False)[0]
 
 
 class _Packed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
         tensors = _of_packed(qkv)
-        out, kept = _forward(tensors, offsets, offsets, num_heads, causal, keep=True)
+        out, kept = run_forward(tensors, offsets, offsets, num_heads, causal, keep=True)
         ctx.save_for_backward(qkv, offsets, out, kept)
         ctx.shape = num_heads, causal
         return out
@@ -95,7 +67,7 @@ class _Packed(torch.autograd.Function):
         dqkv = torch.empty(qkv.shape)
         gradients = _of_packed(dqkv)
         heads, causal = ctx.shape
-        _backward(_of_packed(qkv), offsets, offsets, heads, causal, out, kept, dout, gradients)
+        run_backward(_of_packed(qkv), offsets, offsets, heads, causal, out, kept, dout, gradients)
         return dqkv, None, None, None
 
 
@@ -105,7 +77,7 @@ class _Selected(torch.autograd.Function):
         ctx: Any, query: Tensor, key_value: Tensor, before: Tensor, offsets: Tensor, num_heads: int
     ) -> Tensor:
         tensors = _of_selected(query, key_value)
-        out, kept = _forward(tensors, before, offsets, num_heads, False, keep=True)
+        out, kept = run_forward(tensors, before, offsets, num_heads, False, keep=True)
         ctx.save_for_backward(query, key_value, before, offsets, out, kept)
         ctx.num_heads = num_heads
         return out
@@ -116,35 +88,11 @@ class _Selected(torch.autograd.Function):
         query, key_value, before, offsets, out, kept = ctx.saved_tensors
         dquery, dkey_value = torch.empty(query.shape), torch.empty(key_value.shape)
         tensors, gradients = _of_selected(query, key_value), _of_selected(dquery, dkey_value)
-        _backward(tensors, before, offsets, ctx.num_heads, False, out, kept, dout, gradients)
+        run_backward(tensors, before, offsets, ctx.num_heads, False, out, kept, dout, gradients)
         return dquery, dkey_value, None, None, None
 
 
-class _Shared(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, asked: Tensor, rows: Tensor, before: Tensor, offsets: Tensor, heads: int,
-        scale: int,
-    ) -> Tensor:  # fmt: skip
-        tensors = _of_shared(asked, rows, heads, scale)
-        out, kept = _forward(tensors, before, offsets, heads, False, keep=True)
-        ctx.save_for_backward(asked, rows, before, offsets, out, kept)
-        ctx.shape = heads, scale
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        asked, rows, before, offsets, out, kept = ctx.saved_tensors
-        heads, scale = ctx.shape
-        dasked, drows = torch.empty(asked.shape), torch.empty(rows.shape)
-        tensors = _of_shared(asked, rows, heads, scale)
-        gradients = _of_shared(dasked, drows, heads, scale)
-        _backward(tensors, before, offsets, heads, False, out, kept, dout, gradients)
-        return dasked, drows, None, None, None, None
-
-
-class _Operands(NamedTuple):
+class Operands(NamedTuple):
     """Where query, key and value lie; the tensors are kept alive beside their addresses."""
 
     query: int
@@ -157,25 +105,18 @@ class _Operands(NamedTuple):
     shared: int = 0  # all heads share their keys: the head size that scores are scaled by
 
 
-def _of_packed(qkv: Tensor) -> _Operands:
+def _of_packed(qkv: Tensor) -> Operands:
     qkv = qkv.detach().contiguous()
     row = qkv.shape[1]
     width, at = row // 3, qkv.data_ptr()
-    return _Operands(at, row, at + 4 * width, at + 8 * width, row, width, (qkv,))
+    return Operands(at, row, at + 4 * width, at + 8 * width, row, width, (qkv,))
 
 
-def _of_selected(query: Tensor, key_value: Tensor) -> _Operands:
+def _of_selected(query: Tensor, key_value: Tensor) -> Operands:
     query, key_value = query.detach().contiguous(), key_value.detach().contiguous()
     width, at = query.shape[1], key_value.data_ptr()
     tensors = (query, key_value)
-    return _Operands(query.data_ptr(), width, at, at + 4 * width, 2 * width, width, tensors)
-
-
-def _of_shared(query: Tensor, rows: Tensor, heads: int, scale: int) -> _Operands:
-    """Of query (M, H D) and rows (T, D), keys and values of every head."""
-    query, rows = query.detach().contiguous(), rows.detach().contiguous()
-    width, at = query.shape[1], rows.data_ptr()
-    return _Operands(query.data_ptr(), width, at, at, rows.shape[1], width, (query, rows), scale)
+    return Operands(query.data_ptr(), width, at, at + 4 * width, 2 * width, width, tensors)
 
 
 class _Plan(NamedTuple):
@@ -228,7 +169,7 @@ def _pieces(start: int, stop: int, heads: int, queries: int) -> list[tuple[int, 
 
 
 def _planned(
-    query_offsets: Tensor, offsets: Tensor, tensors: _Operands, num_heads: int
+    query_offsets: Tensor, offsets: Tensor, tensors: Operands, num_heads: int
 ) -> tuple[_Plan, Tensor, Tensor]:
     """The plan, and both offsets where the kernels can read them."""
     after = offsets.contiguous()
@@ -246,8 +187,8 @@ def _planned(
     return plan, before, after
 
 
-def _forward(
-    tensors: _Operands,
+def run_forward(
+    tensors: Operands,
     query_offsets: Tensor,
     offsets: Tensor,
     num_heads: int,
@@ -266,7 +207,7 @@ def _forward(
     )  # fmt: skip
     at = head.buffer_info()[0]
     width = -(-size // LANES) * LANES
-    if plan.most_queries <= _FEW and not causal:
+    if plan.most_queries <= FEW and not causal:
         room = few_scratch(width, plan.most_keys, num_heads)
         run_tasks(few_forward_task, _whole(plan, at, num_heads, tensors), room)
     else:
@@ -277,20 +218,20 @@ def _forward(
     return out, kept
 
 
-def _sharing(tensors: _Operands, size: int) -> tuple[int, int]:
+def _sharing(tensors: Operands, size: int) -> tuple[int, int]:
     """From one head's keys to the next one's, and the head size that scores are scaled by."""
     return (0, tensors.shared) if tensors.shared else (size, size)
 
 
-def _whole(plan: _Plan, at: int, heads: int, tensors: _Operands) -> list[tuple[int, ...]]:
+def _whole(plan: _Plan, at: int, heads: int, tensors: Operands) -> list[tuple[int, ...]]:
     """Tasks of the kernels for few queries; heads that write to one place stay in one."""
     if not tensors.shared:
         return [(at, *task) for task in plan.backward]
     return [(at, start, stop, 0, heads) for start, stop, head, _ in plan.backward if head == 0]
 
 
-def _backward(
-    tensors: _Operands,
+def run_backward(
+    tensors: Operands,
     query_offsets: Tensor,
     offsets: Tensor,
     num_heads: int,
@@ -298,7 +239,7 @@ def _backward(
     out: Tensor,
     kept: Tensor,
     dout: Tensor,
-    gradients: _Operands,
+    gradients: Operands,
 ) -> None:
     plan, before, after = _planned(query_offsets, offsets, tensors, num_heads)
     size = tensors.width // num_heads
@@ -312,7 +253,7 @@ def _backward(
     at = head.buffer_info()[0]
     width = -(-size // LANES) * LANES
     tasks = _whole(plan, at, num_heads, tensors)
-    if plan.most_queries <= _FEW and not causal:
+    if plan.most_queries <= FEW and not causal:
         run_tasks(few_backward_task, tasks, few_scratch(width, plan.most_keys, num_heads))
     else:
         run_tasks(backward_task, tasks, backward_scratch(width))

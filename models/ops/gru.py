@@ -126,7 +126,7 @@ def gru_step(
 @lru_cache(maxsize=1)
 def _step_kernel() -> Callable[..., Tensor | None]:
     """Kept, because an import statement takes a tenth of a step's time."""
-    from models.ops.gru_numba import gru_step_numba
+    from models.ops.gru_step_numba import gru_step_numba
 
     return gru_step_numba
 

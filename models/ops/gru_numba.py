@@ -6,7 +6,6 @@ are summed in a fixed order: the same bits with any number of threads.
 
 from __future__ import annotations
 
-import ctypes
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,9 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from models.ops.embedding_numba import check_ids
 from models.ops.gru_backward_kernels import backward_scratch, backward_task
-from models.ops.gru_kernels import FEW, SUMS_SCRATCH, forward_scratch, forward_task, step_task
+from models.ops.gru_kernels import FEW, forward_scratch, forward_task
 from models.ops.panels import kept, panels_in, panels_out, up
-from models.ops.simd import LANES
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
 
@@ -261,42 +259,3 @@ def _run_backward(
         dx, dweight_ih.sum(0).roll(-1, 0), dweight_hh.sum(0), torch.stack((dr, dz, dn)),
         torch.stack((dr, dz, dm)),
     )  # fmt: skip
-
-
-# Keeps the interpreter's lock, which costs more to give away than the step takes.
-_step = ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 10)(step_task)
-_sums = torch.empty(SUMS_SCRATCH)  # one thread at a time, by the same lock
-_sums_at = _sums.data_ptr()
-
-
-def gru_step_numba(item_hidden: Tensor, state: Tensor, weights: Weights) -> Tensor | None:
-    """The state (1, E) after one step, or None where the kernel does not fit or gradients are
-    wanted: it takes one row, whole vectors, weights as they lie.
-    """
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    tensors = (item_hidden, state, weight_ih, weight_hh, bias_ih, bias_hh)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return None
-    for tensor in tensors:
-        if not (tensor.dtype is torch.float32 and tensor.is_contiguous() and tensor.is_cpu):
-            return None
-    states, width = weight_hh.shape[1], weight_ih.shape[1]
-    biases = (3 * states,)
-    if (
-        width % LANES
-        or states % LANES
-        or not width * states
-        or item_hidden.shape != (1, width)
-        or state.shape != (1, states)
-        or weight_ih.shape != (3 * states, width)
-        or weight_hh.shape != (3 * states, states)
-        or bias_ih.shape != biases
-        or bias_hh.shape != biases
-    ):
-        return None
-    after = torch.empty_like(state)
-    _step(
-        item_hidden.data_ptr(), state.data_ptr(), weight_ih.data_ptr(), weight_hh.data_ptr(),
-        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states, _sums_at,
-    )  # fmt: skip
-    return after

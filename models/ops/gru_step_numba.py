@@ -1,6 +1,6 @@
-"""Serving one event by a GRU4Rec: tensors in, tensors out, the kernel between.
+"""Serving one event by a GRU4Rec or by one GRU layer: tensors in, tensors out, the kernel between.
 
-The plain reference is the model's own `step` by layers (models/gru4rec.py).
+The plain references are the model's own `step` by layers (models/gru4rec.py) and torch.gru_cell.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from models.ops.addresses import Addresses
-from models.ops.gru_kernels import HEAD, SUMS_SCRATCH, serve_task
+from models.ops.gru_kernels import SUMS_SCRATCH
+from models.ops.gru_step_kernels import HEAD, serve_task, step_task
 from models.ops.simd import LANES
 
 # Parameters in the kernel's order: of the model, and of each layer.
@@ -23,8 +24,10 @@ assert len(_WEIGHTS) == HEAD, "the kernel counts on it"
 # Users from whom on PyTorch's matrix products are faster than the weights read for each.
 _MANY = 8
 
-# Keeps the interpreter's lock, and so has the scratch to itself.
+# They keep the interpreter's lock, which costs more to give away than a step takes, and so have the
+# scratch to themselves.
 _run = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(serve_task)
+_step = ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 10)(step_task)
 _scratch = torch.empty(SUMS_SCRATCH)
 
 
@@ -73,3 +76,39 @@ class GRUStep:
         if failed[0]:
             raise IndexError(f"item ids must lie in 0..{self._shape[0] - 1}")
         return hidden, after
+
+
+def gru_step_numba(
+    item_hidden: Tensor, state: Tensor, weights: tuple[Tensor, ...]
+) -> Tensor | None:
+    """The state (1, E) after one step, or None where the kernel does not fit or gradients are
+    wanted: it takes one row, whole vectors, weights as they lie.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    tensors = (item_hidden, state, weight_ih, weight_hh, bias_ih, bias_hh)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return None
+    for tensor in tensors:
+        if not (tensor.dtype is torch.float32 and tensor.is_contiguous() and tensor.is_cpu):
+            return None
+    states, width = weight_hh.shape[1], weight_ih.shape[1]
+    biases = (3 * states,)
+    if (
+        width % LANES
+        or states % LANES
+        or not width * states
+        or item_hidden.shape != (1, width)
+        or state.shape != (1, states)
+        or weight_ih.shape != (3 * states, width)
+        or weight_hh.shape != (3 * states, states)
+        or bias_ih.shape != biases
+        or bias_hh.shape != biases
+    ):
+        return None
+    after = torch.empty_like(state)
+    _step(
+        item_hidden.data_ptr(), state.data_ptr(), weight_ih.data_ptr(), weight_hh.data_ptr(),
+        bias_ih.data_ptr(), bias_hh.data_ptr(), after.data_ptr(), width, states,
+        _scratch.data_ptr(),
+    )  # fmt: skip
+    return after

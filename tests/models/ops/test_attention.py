@@ -133,7 +133,7 @@ def test_tiles_and_rows_agree_for_any_number_of_queries(
 ) -> None:
     queries = [3, 1, 2, 0, 1, 2, 3]
     wanted = _selected(queries, LENGTHS, heads, size, "reference", torch.float64)
-    monkeypatch.setattr(kernel_module, "_FEW", few)
+    monkeypatch.setattr(kernel_module, "FEW", few)
     _assert_close(_selected(queries, LENGTHS, heads, size), wanted)
 
 
