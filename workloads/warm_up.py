@@ -19,8 +19,9 @@ _ROWS, _LENGTH, _ITEMS = 40, 8, 20
 
 
 def warm_up(setting: Setting, *, training: bool) -> None:
-    """Run a small model of the same kind once: with `training` its loss and gradients, else its
-    scores; and its step where it has one.
+    """Run a small model of the same kind once: with `training` its loss and gradients, and its
+    hidden states as they are checked, without gradients; else its scores, and its step where it has
+    one.
     """
     model_class = models.get(setting.model)
     config = model_class.Config(**setting.options)
@@ -33,8 +34,11 @@ def warm_up(setting: Setting, *, training: bool) -> None:
     with setting.autocast():
         if training:
             model.loss(_batch(setting.objective, item_seq, lengths)).backward()
-            return
+        model.eval()
         with torch.inference_mode():
+            if training:
+                model.last_hidden(item_seq, lengths)
+                return
             model.recommend(item_seq, lengths, 10)
             if model.has_step:
                 model.step(item_seq[:, 0], model.init_state(_ROWS))
