@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def conclude(report: Report, arguments: argparse.Namespace) -> int:
     """Show the report, write what was asked for; the exit code."""
     write_outputs(report, arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if arguments.explain:
         lines = explain(report, arguments.explain)
         if not lines:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +11,7 @@ from rich.text import Text
 
 from report.amounts import amount, change, margin, verdict
 from report.labels import one_line
+from report.short_names import short_names
 from report.verdict import RED, UNDECIDED, Comparison, Report, Side, Verdict
 
 COLOURS = {
@@ -30,8 +33,12 @@ def print_report(report: Report, console: Console) -> None:
     colour = {0: "bold green", 1: "bold red", 3: "bold yellow"}[report.exit_code]
     console.print(Text(report.headline, style=colour), soft_wrap=True)
     console.print(Text(one_line(report.design, LINE)), soft_wrap=True)
-    for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS):
-        _print_rows(report.of(chosen), console)
+    shown = [report.of(chosen) for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS)]
+    names, shared = short_names({row.cell_id: None for rows in shown for row in rows})
+    if shared:
+        console.print(Text(one_line(f"cells below: {shared}, and", LINE)), soft_wrap=True)
+    for rows in shown:
+        _print_rows(rows, names, console)
     for line in facts(report):
         console.print(Text(one_line(line, LINE)), soft_wrap=True)
 
@@ -56,7 +63,7 @@ def _side(side: Side) -> str:
     return f"{side.label}, commit {side.commit}; {side.machine}{started}"
 
 
-def _print_rows(rows: list[Comparison], console: Console) -> None:
+def _print_rows(rows: list[Comparison], names: Mapping[str, str], console: Console) -> None:
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -67,7 +74,7 @@ def _print_rows(rows: list[Comparison], console: Console) -> None:
     for row in rows[:MOST_ROWS]:
         table.add_row(
             Text(verdict(row), style=COLOURS.get(row.verdict, "")),
-            Text(one_line(row.cell_id, 80)),
+            Text(one_line(names[row.cell_id], 80)),
             Text(one_line(row.metric, 80)),
             Text(one_line(amount(row.base, row.unit), 40)),
             Text(one_line(amount(row.head, row.unit), 40)),
