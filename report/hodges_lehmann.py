@@ -34,9 +34,9 @@ class Interval:
 
 
 def walsh_averages(r: Array) -> Array:
-    """Means of all pairs, each also with itself, sorted: (..., n) -> (..., n (n + 1) / 2)."""
+    """Means of all pairs, each also with itself, in no order: (..., n) -> (..., n (n + 1) / 2)."""
     first, second = np.triu_indices(r.shape[-1])
-    return np.sort((r[..., first] + r[..., second]) / 2, axis=-1)
+    return (r[..., first] + r[..., second]) / 2
 
 
 def hodges_lehmann(r: Array) -> Array:
@@ -46,8 +46,7 @@ def hodges_lehmann(r: Array) -> Array:
 
 def bounds(r: Array, alpha: float) -> tuple[Array, Array]:
     """The lower and the upper one-sided bound of the shift, each at alpha."""
-    averages = walsh_averages(r)
-    return _order_statistics(averages, _rank(_signed_rank_cdf(r.shape[-1]), alpha))
+    return _order_statistics(walsh_averages(r), _rank(_signed_rank_cdf(r.shape[-1]), alpha))
 
 
 def paired(r: Sequence[float], alpha: float) -> Interval:
@@ -84,7 +83,7 @@ def unpaired(base: Sequence[float], head: Sequence[float], alpha: float) -> Inte
     x, y = _thinned(base), _thinned(head)
     if min(len(x), len(y)) < FEWEST_ROUNDS:
         return _welch(x, y, alpha)
-    differences = np.sort((y[:, None] - x[None, :]).ravel())
+    differences = (y[:, None] - x[None, :]).ravel()
     low, high = _order_statistics(differences, _rank(_mann_whitney_cdf(len(x), len(y)), alpha))
     method = f"Hodges-Lehmann, exact Mann-Whitney, {len(x)} and {len(y)} rounds"
     return Interval(float(np.median(differences)), float(low), float(high), alpha, method)
@@ -117,10 +116,13 @@ def _thinned(rounds: Sequence[float]) -> Array:
     return np.array([np.median(part) for part in parts])
 
 
-def _order_statistics(ordered: Array, rank: int) -> tuple[Array, Array]:
+def _order_statistics(values: Array, rank: int) -> tuple[Array, Array]:
     """The rank-th from below and from above; rank 0 is outside all of them."""
-    edge = np.full(ordered.shape[:-1], np.inf)
-    return (ordered[..., rank - 1], ordered[..., -rank]) if rank else (-edge, edge)
+    edge = np.full(values.shape[:-1], np.inf)
+    if not rank:
+        return -edge, edge
+    ordered = np.partition(values, (rank - 1, values.shape[-1] - rank), axis=-1)
+    return ordered[..., rank - 1], ordered[..., -rank]
 
 
 def _rank(cdf: Array, alpha: float) -> int:

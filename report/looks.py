@@ -1,8 +1,9 @@
 """When pairs are judged: at a few counts fixed in advance, each with its share of alpha.
 
 Who asks after every pair finds a false alarm sooner or later. So a screen is judged at 5 and 10
-pairs and a confirmation at 10, 15 and 20, and nothing in between. The shares of the three looks add
-up to 1.2%, which therefore bounds the false alarms at the margin; report/power.py shows the rest.
+pairs and a confirmation at 10, 15, 20, 30 and 40, and nothing in between. The shares of its looks
+add up to 1.2%, which therefore bounds the false alarms at the margin; report/power.py shows the
+rest.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from report.verdict import Pair, PairedMetric
 MOST_FLAGGED = 0.2
 DISTURBING = ("contended", "throttled")
 SCREEN_PAIRS, SCREEN_ALPHA = 5, 0.05
-CONFIRM_PAIRS, CONFIRM_ALPHAS = 10, (0.003, 0.004, 0.005)
-MORE_PAIRS = 5
+CONFIRM_PAIRS = 10
+# Pairs beyond the first look at a candidate, and the look's share of alpha.
+CONFIRM_STEPS = ((0, 0.002), (5, 0.002), (10, 0.002), (20, 0.003), (30, 0.003))
 MOST_SCREEN_PAIRS = 10
 
 
@@ -35,13 +37,13 @@ SCREEN_LOOKS = tuple(Look(n, SCREEN_ALPHA) for n in (SCREEN_PAIRS, MOST_SCREEN_P
 
 def confirmations(candidates: int) -> int:
     """Fresh pairs before the first look: enough for Holm's method to decide so many candidates."""
-    return max(CONFIRM_PAIRS, pairs_needed(CONFIRM_ALPHAS[0], candidates))
+    return max(CONFIRM_PAIRS, pairs_needed(CONFIRM_STEPS[0][1], candidates))
 
 
 def confirm_looks(candidates: int) -> tuple[Look, ...]:
-    """The three looks at each of so many candidates."""
+    """The looks at each of so many candidates."""
     first = confirmations(candidates)
-    return tuple(Look(first + MORE_PAIRS * n, alpha) for n, alpha in enumerate(CONFIRM_ALPHAS))
+    return tuple(Look(first + more, alpha) for more, alpha in CONFIRM_STEPS)
 
 
 def pairs_at(metric: PairedMetric, pairs: Sequence[Pair], count: int) -> tuple[Pair, ...] | None:

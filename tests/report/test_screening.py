@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from report.looks import CONFIRM_ALPHAS, confirm_looks, confirmations
+from report.looks import CONFIRM_STEPS, confirm_looks, confirmations
 from report.margins import Margins, Noise
 from report.power import MARGIN, NOISES, with_more_pairs
 from report.screening import Need, is_candidate, join_seeds, judge, needed
@@ -106,8 +106,8 @@ def test_between_two_looks_the_verdict_is_that_of_the_first_and_the_rest_is_aske
     early = replace(odd, confirm=slow * 9)
     assert judge([early], Margins())[0].verdict == "INCONCLUSIVE"
     assert needed([early], Margins()) == [Need("a", "confirm", 1)]
-    assert [look.count for look in confirm_looks(1)] == [10, 15, 20]
-    assert sum(CONFIRM_ALPHAS) <= 0.012
+    assert [look.count for look in confirm_looks(1)] == [10, 15, 20, 30, 40]
+    assert sum(alpha for _, alpha in CONFIRM_STEPS) <= 0.012
 
 
 def test_what_was_decided_is_not_taken_back() -> None:
