@@ -52,8 +52,8 @@ def _slower_scan(percent: int, shares: float) -> Plant:
 
 
 PLANTS: tuple[Plant, ...] = (
-    _slower_scan(10, 1.2),
-    _slower_scan(25, 2.8),
+    _slower_scan(10, 1.33),
+    _slower_scan(25, 3.1),
     Plant(
         "an extra copy in the loss",
         (
