@@ -1,0 +1,113 @@
+"""One HTML file that answers which recommender, at which length, at what cost.
+
+    python plot_results.py --page results/*.json --out page.html
+
+It asks nobody for anything: Vega-Lite, styles and scripts are inside. The library comes from the
+installed, pinned vl-convert-python, whose bundle is Vega, Vega-Lite and Vega-Embed (0.9 MB, where
+Plotly's is 4 MB); its interpreter of expressions (`ast`) runs without eval, which the page's policy
+forbids. The same records give the same bytes: no date of today is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from report.facets import cells
+from report.finding import findings
+from report.load import Run
+from report.page.cell_table import HEAD, MOST_ROWS, cell_columns, cell_rows
+from report.page.charts import charts
+from report.page.chooser import chooser
+from report.page.comparison import comparison
+from report.page.limits import limits
+from report.page.machines import data_cards, differences, in_words, machine_cards
+from report.page.methods import methods
+from report.page.pictures import pictures
+from report.page.policy import policy
+from report.page.vega import specification
+
+HERE = Path(__file__).resolve().parent
+VEGA_LITE = "6.4"
+SCRIPTS = ("formats.js", "theme.js", "charts.js", "chooser.js", "cells.js")
+# Of one chart's table in the page; the records hold all.
+MOST_CHART_ROWS = 400
+
+
+def build_page(runs: Sequence[Run]) -> str:
+    """The whole page as text."""
+    # A script's end inside of a script would end it early; the library has none, ours neither.
+    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
+    style = (HERE / "page.css").read_text()
+    script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    drawn = charts(runs)
+    shown = [_for_page(chart) | {"spec": specification(chart)} for chart in drawn]
+    different = differences(runs)
+    columns = cell_columns(runs)
+    return (
+        _environment()
+        .get_template("template.html")
+        .render(
+            policy=policy([library, script], [style]),
+            library=library,
+            script=script,
+            style=style,
+            data={"chooser": chooser(runs), "charts": shown, "cells": columns},
+            findings=findings(runs),
+            charts=drawn,
+            pictures=pictures(runs),
+            most_chart_rows=MOST_CHART_ROWS,
+            head=HEAD,
+            rows=cell_rows(runs),
+            most_rows=MOST_ROWS,
+            count=len(columns["columns"]["L"]),
+            runs=runs,
+            datasets=list(dict.fromkeys(cell.facets["dataset"] for cell in cells(runs))),
+            differences=different,
+            difference=in_words(different, runs),
+            comparison=comparison(runs) if len(runs) > 1 else [],
+            methods=methods(runs),
+            machines=machine_cards(runs),
+            data_cards=data_cards(runs),
+            limits=limits(runs),
+            page_command=page_command(runs),
+        )
+    )
+
+
+def page_command(runs: Sequence[Run]) -> str:
+    """How this page is made again, by the files' names."""
+    names = " ".join(run.path.name for run in runs[:6]) + (" …" if len(runs) > 6 else "")
+    return f"python plot_results.py --page {names}"
+
+
+def _for_page(chart: Any) -> dict[str, Any]:
+    """What charts.js needs; the tables stand in the page already."""
+    content = asdict(chart)
+    for part in content["parts"]:
+        del part["rows"], part["head"], part["notes"]
+    return {name: content[name] for name in ("name", "title", "keys", "parts", "joined", "styles")}
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # The filter `tojson` writes <, > and & as escapes, so that no text ends the script around it.
+    environment.policies["json.dumps_function"] = _dumps
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
+    return environment
+
+
+def _dumps(content: Any, **options: Any) -> str:
+    return json.dumps(content, allow_nan=False, **options)
