@@ -53,12 +53,13 @@ def specification(chart: Chart) -> dict[str, Any]:
 
 
 def _channel(field: str, axis: Axis) -> dict[str, Any]:
-    scale: dict[str, Any] = {"domain": [axis.low, axis.high], "nice": False, "zero": False}
+    scale: dict[str, Any] = {"domain": [axis.low, axis.high], "nice": False}
     drawn: dict[str, Any] = {"title": axis.title}
     if axis.log:
         scale["type"] = "log"
         drawn |= {"values": axis.ticks, "format": NUMBER}
     else:
+        scale["zero"] = False
         drawn |= {"tickCount": 6}
     if field == "x":
         drawn |= {"grid": False, "labelFlush": False}
