@@ -10,8 +10,9 @@ a bound of another kind: from that length on the other one is what is left.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,13 @@ import numpy.typing as npt
 from report.scaling import LEVEL, NotFitted, Scaling, fit_scaling
 
 Array = npt.NDArray[np.float64]
-BETWEEN, ABOVE, BELOW, APART, UNKNOWN = (
-    "between", "above the longest", "below the shortest", "apart", "not fitted"
-)  # fmt: skip
-_POINTS = 400
+BETWEEN = "between"
+ABOVE = "above the longest"
+BELOW = "below the shortest"
+APART = "apart"
+UNKNOWN = "not fitted"
+_POINTS = 64
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Crossover:
     ahead_short: str = ""
     ahead_long: str = ""
     bracket: tuple[int, int] | None = None
-    limits: tuple[str, ...] = field(default=())
+    limits: tuple[str, ...] = ()
     reason: str = ""
 
     def in_words(self) -> str:
@@ -78,31 +82,160 @@ class Crossover:
 
 
 def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
-    """Where `first` and `second` change places, within the lengths that both were measured at."""
-    limits = tuple(_limit(curve) for curve in (first, second) if curve.oom_from is not None)
-    common = sorted(set(_measured(first)) & set(_measured(second)))
-    known = {
-        "bracket": _bracket(first, second, common),
-        "limits": limits,
-        "shortest": common[0] if common else None,
-        "longest": common[-1] if common else None,
-    }
-    fits = [
-        fit_scaling(curve.lengths, curve.samples, seed=2 * seed + place)
-        for place, curve in enumerate((first, second))
-    ]
-    for curve, fit in zip((first, second), fits, strict=True):
+    """Where `first` and `second` change places, within the lengths that both were measured at.
+
+    Raises:
+        ValueError: samples that `fit_scaling` refuses.
+    """
+    curves = (first, second)
+    common = sorted(set(_medians(first)) & set(_medians(second)))
+    known = Crossover(
+        first.label,
+        second.label,
+        UNKNOWN,
+        shortest=common[0] if common else None,
+        longest=common[-1] if common else None,
+        bracket=_bracket(first, second, common),
+        limits=tuple(_limit(curve) for curve in curves if curve.oom_from is not None),
+    )
+    fits = list[Scaling]()
+    for curve in curves:
+        fit = fit_scaling(curve.lengths, curve.samples)
         if isinstance(fit, NotFitted):
-            reason = f"{curve.label}: {fit.reason}"
-            return Crossover(first.label, second.label, UNKNOWN, reason=reason, **known)
-    a, b = (fit for fit in fits if isinstance(fit, Scaling))
-    low, high = max(a.shortest, b.shortest), min(a.longest, b.longest)
+            return replace(known, reason=f"{curve.label}: {fit.reason}")
+        fits.append(fit)
+    low, high = max(fit.shortest for fit in fits), min(fit.longest for fit in fits)
     if low >= high:
-        reason = "no two lengths were measured of both"
-        return Crossover(first.label, second.label, UNKNOWN, reason=reason, **known)
-    return _cross(first, second, a, b, known | {"shortest": low, "longest": high})
+        return replace(known, reason="no two lengths were measured of both")
+    return _cross(replace(known, shortest=low, longest=high), *fits, seed)
 
 
-def _cross(first: Curve, second: Curve, a: Scaling, b: Scaling, known: dict) -> Crossover:
-    at = np.geomspace(known["shortest"], known["longest"], _POINTS)
-    ratio = np.array([np.log(a.predict(x) / b.predict(x)) for x in at])
+def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Crossover:
+    """The crossing of two fitted curves: the last one, where there are two."""
+    assert known.shortest is not None and known.longest is not None, "there is a common range"
+    at = np.geomspace(known.shortest, known.longest, _POINTS).clip(known.shortest, known.longest)
+    # By how much the one that is ahead at the longest L leads, as a logarithm, and how sure that is.
+    lead = np.log(second.values(at) / first.values(at))
+    margin, growth_margin = _margins(first, second, at, seed)
+    winner, other = known.first, known.second
+    if lead[-1] < 0:
+        lead, winner, other = -lead, other, winner
+    known = replace(known, ahead_short=winner, ahead_long=winner)
+    if lead.min() < 0:
+        before = other if lead[0] < 0 else winner
+        last = slice(int(np.argmin(lead)), None)
+        at, lead, margin = at[last], lead[last], margin[last]
+        low, high = _start(at, lead + margin), _end(at, lead - margin)
+        length = _reach(at, lead)
+        return replace(
+            known, status=BETWEEN, length=length, low=low, high=high, ahead_short=before
+        )
+    growth = lead[-1] - lead[0]
+    if abs(growth) <= growth_margin:
+        return replace(known, status=APART)
+    if growth > 0:
+        return replace(known, status=BELOW, high=_end(at, lead - margin))
+    return replace(known, status=ABOVE, low=_start(at, margin - lead))
+
+
+def _margins(first: Scaling, second: Scaling, at: Array, seed: int) -> tuple[Array, float]:
+    """How far the lead may be off at each length, and its growth over them, with 95%.
+
+    A studentised bootstrap of both curves' coefficients, which are normal about as far as the
+    lengths' errors are (DiCiccio and Efron, Statistical Science 11, 1996).
+    """
+    random = np.random.default_rng(seed)
+    errors, variances = np.zeros((DRAWS, _POINTS + 1)), np.zeros((DRAWS, _POINTS + 1))
+    known = np.zeros(_POINTS + 1)
+    for fit in (first, second):
+        error = fit.errors(at)
+        error = np.column_stack([error, error[:, -1] - error[:, 0]])
+        squares = np.sum(error**2, axis=0)
+        errors += random.standard_normal((DRAWS, len(error))) @ error
+        variances += random.chisquare(fit.degrees, (DRAWS, 1)) / fit.degrees * squares
+        known += squares
+    ratios = np.abs(errors) / np.sqrt(np.maximum(variances, 1e-300))
+    margins = np.quantile(ratios, LEVEL, axis=0) * np.sqrt(known)
+    return margins[:-1], float(margins[-1])
+
+
+def _start(at: Array, rising: Array) -> float | None:
+    """Where the interval starts: the last length below 0 before it rises; None where open."""
+    return None if rising[0] >= 0 else _reach(at, rising) or float(at[-1])
+
+
+def _end(at: Array, rising: Array) -> float | None:
+    """Where the interval ends, None where open."""
+    return _reach(at, rising)
+
+
+def _reach(at: Array, rising: Array) -> float | None:
+    """The length at which `rising` reaches 0, the first one if it begins there, or None."""
+    above = np.flatnonzero(rising >= 0)
+    if not len(above):
+        return None
+    place = int(above[0])
+    if place == 0:
+        return float(at[0])
+    near = slice(place - 1, place + 1)
+    return float(np.exp(np.interp(0.0, rising[near], np.log(at[near]))))
+
+
+def _medians(curve: Curve) -> dict[int, float]:
+    pairs = zip(curve.lengths, curve.samples, strict=True)
+    return {seq_len: median(samples) for seq_len, samples in pairs if samples}
+
+
+def _bracket(first: Curve, second: Curve, common: Sequence[int]) -> tuple[int, int] | None:
+    """The one pair of neighbouring lengths between which the medians change places."""
+    a, b = _medians(first), _medians(second)
+    changes = [
+        (low, high) for low, high in pairwise(common) if (a[low] - b[low]) * (a[high] - b[high]) < 0
+    ]
+    return changes[0] if len(changes) == 1 else None
+
+
+def _limit(curve: Curve) -> str:
+    """ "B ran out of memory at L=8,192, so nothing is known of it above L=4,096"."""
+    said = f"{curve.label} ran out of memory at L={curve.oom_from:,}"
+    reached = [seq_len for seq_len in _medians(curve) if seq_len < (curve.oom_from or 0)]
+    return f"{said}; it is not feasible above L={max(reached):,}" if reached else said
+
+
+def _said(found: Crossover) -> str:
+    if found.status == UNKNOWN:
+        between = found.bracket
+        said = f"No crossover of {found.first} and {found.second} is fitted ({found.reason})"
+        if between:
+            said += f"; the medians change places between L={between[0]:,} and {between[1]:,}"
+        return said + "."
+    if found.status == BETWEEN:
+        assert found.length is not None, "a crossing within the range has a length"
+        return (
+            f"{found.ahead_long} costs less than {_loser(found)} above L={_round(found.length)} "
+            f"({_interval(found)})."
+        )
+    ahead = f"{found.ahead_long} costs less than {_loser(found)} at L={found.shortest:,} to "
+    ahead += f"{found.longest:,}"
+    if found.status == APART:
+        return f"{ahead}; their ratio does not clearly change with L."
+    return f"{ahead}; a crossover, if there is one, lies {found.status} ({_interval(found)})."
+
+
+def _loser(found: Crossover) -> str:
+    return found.second if found.ahead_long == found.first else found.first
+
+
+def _interval(found: Crossover) -> str:
+    if found.low is None and found.high is None:
+        return "no bound at 95% within the measured lengths"
+    if found.low is None:
+        return f"95%: below {_round(found.high or 0)}"
+    if found.high is None:
+        return f"95%: above {_round(found.low)}"
+    return f"95%: {_round(found.low)} to {_round(found.high)}"
+
+
+def _round(seq_len: float) -> str:
+    """Two significant digits, since no crossing is known better: 840, 1,200."""
+    return f"{float(f'{seq_len:.2g}'):,.0f}"

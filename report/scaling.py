@@ -46,7 +46,7 @@ class Scaling:
         r2: of the logarithms, of the formula that predicts.
         form: "polynomial" or "power", the formula that predicts.
         power: a and b of a + b L^p.
-        count: how many lengths were fitted.
+        degrees: of freedom that the errors were estimated with.
     """
 
     a: float
@@ -60,37 +60,38 @@ class Scaling:
     r2: float
     form: str
     power: tuple[float, float]
-    count: int
-    seed: int = field(repr=False)
+    degrees: int
     _root: Array = field(repr=False, compare=False)
 
     def predict(self, seq_len: float) -> float:
         """The value at L; ValueError outside of the measured lengths."""
-        return float(self._values(self._within([seq_len]))[0])
+        return float(self.values([seq_len])[0])
+
+    def values(self, lengths: Sequence[float] | Array) -> Array:
+        """`predict` at each of the lengths."""
+        return self._formula(self._within(lengths))
 
     def bounds(self, seq_len: float) -> tuple[float, float]:
         """Between which values the curve lies at L with 95%; ValueError as `predict`."""
-        drawn = self.draws([seq_len])[:, 0]
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+        error = float(np.linalg.norm(self.errors([seq_len])))
+        reach = error * float(stats.t.ppf((1 + LEVEL) / 2, self.degrees))
+        value = self.predict(seq_len)
+        return value * math.exp(-reach), value * math.exp(reach)
 
-    def draws(self, lengths: Sequence[float], count: int = DRAWS) -> Array:
-        """Curves that the measured values allow, (count, len(lengths)); the same for a seed."""
+    def errors(self, lengths: Sequence[float] | Array) -> Array:
+        """E, (3, len(lengths)): a normal draw (3,) times E is an error of log `values`."""
         at = self._within(lengths)
-        random = np.random.default_rng(self.seed)
-        degrees = self.count - _COEFFICIENTS
-        normal = random.standard_normal((count, _COEFFICIENTS))
-        scale = np.sqrt(degrees / random.chisquare(degrees, (count, 1)))
-        values = self._values(at)
-        slopes = _slopes(self.form, at, values, self.power[1], self.exponent, self.longest)
-        return np.asarray(values * np.exp(scale * (normal @ self._root) @ slopes.T))
+        slopes = _slopes(
+            self.form, at, self._formula(at), self.power[1], self.exponent, self.longest
+        )
+        return np.asarray(self._root @ slopes.T)
 
-    def _values(self, at: Array) -> Array:
+    def _formula(self, at: Array) -> Array:
         if self.form == "power":
             return np.asarray(self.power[0] + self.power[1] * at**self.exponent)
         return np.asarray(self.a + self.b * at + self.c * at**2)
 
-    def _within(self, lengths: Sequence[float]) -> Array:
+    def _within(self, lengths: Sequence[float] | Array) -> Array:
         for seq_len in lengths:
             if not self.shortest <= seq_len <= self.longest:
                 allowed = f"{self.shortest} to {self.longest}"
@@ -125,7 +126,8 @@ def fit_scaling(
     if r2 < LEAST_R2:
         return NotFitted(_why_not(t, r2))
     slopes = _slopes(form, at, fitted[form], free[1], free[2], at[-1])
-    error = math.sqrt(float(np.sum(np.log(t / fitted[form]) ** 2)) / (len(t) - _COEFFICIENTS))
+    degrees = len(t) - _COEFFICIENTS
+    error = math.sqrt(float(np.sum(np.log(t / fitted[form]) ** 2)) / degrees)
     return Scaling(
         a=a,
         b=b,
@@ -138,8 +140,7 @@ def fit_scaling(
         r2=r2,
         form=form,
         power=free[:2],
-        count=len(t),
-        seed=seed,
+        degrees=degrees,
         _root=error * _root(slopes),
     )
 
