@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report.facets import cells
 from report.finding import findings
+from report.labels import one_line
 from report.load import Run
 from report.page.cell_table import HEAD, MOST_ROWS, cell_columns, cell_rows
 from report.page.charts import charts
@@ -42,6 +43,7 @@ MOST_CHART_ROWS = 400
 
 def build_page(runs: Sequence[Run]) -> str:
     """The whole page as text."""
+    runs = _named_shortly(runs)
     # A script's end inside of a script would end it early; the library has none, ours neither.
     library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
     style = (HERE / "page.css").read_text()
@@ -79,6 +81,16 @@ def build_page(runs: Sequence[Run]) -> str:
             page_command=page_command(runs),
         )
     )
+
+
+def _named_shortly(runs: Sequence[Run]) -> list[Run]:
+    """Runs by their files' names, which are shorter than run ids, where those differ."""
+    names = [one_line(run.path.stem, 40) for run in runs]
+    distinct = len(set(names)) == len(names)
+    return [
+        replace(run, label=name if distinct else run.label)
+        for run, name in zip(runs, names, strict=True)
+    ]
 
 
 def page_command(runs: Sequence[Run]) -> str:

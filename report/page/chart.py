@@ -31,16 +31,17 @@ SHAPES = {
     ">": "triangle-right",
     "*": "cross",
 }
-PART = ("line", "x", "y", "low", "high", "n", "style", "hollow", "note")
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+PART = ("line", "x", "y", "low", "high", "n", "style", "hollow", "note", "label")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis; `ticks` empty where the library chooses them."""
+    """One axis; `ticks` empty where the library chooses them, bounds None where each panel does."""
 
     title: str
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     ticks: list[float] = field(default_factory=list)
     log: bool = True
 
@@ -118,7 +119,16 @@ def value_axis(title: str, values: Sequence[float]) -> Axis:
     if high / low < 4:
         middle = math.sqrt(low * high)
         low, high = middle / 2, middle * 2
-    return Axis(title, low, high, plain_ticks(low, high, crowded=300))
+    return Axis(title, low, high, _ticks(low, high))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """As `plain_ticks`, and more of them where the axis spans no more than a factor of 15."""
+    if high / low > 15:
+        return plain_ticks(low, high, crowded=300)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [round(step * 10.0**decade, 12) for decade in decades for step in STEPS]
+    return [value for value in ticks if low <= value <= high]
 
 
 def linear_axis(title: str, values: Sequence[float]) -> Axis:

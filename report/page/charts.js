@@ -59,8 +59,6 @@ function stylesOf(chart) {
 }
 
 async function drawChart(chart, host) {
-  const several = chart.parts.length > 1;
-  host.closest("figure").classList.toggle("wide", several);
   if (chart.styles.length > 1) host.before(stylesOf(chart));
   const slots = chart.parts.map((part) => {
     const plot = make("div", { class: "plot" });
@@ -118,8 +116,22 @@ function drawLegend() {
   }
 }
 
+// Two narrow charts share a row; one left alone takes it whole.
+function fillRows() {
+  let before = null;
+  for (const figure of document.querySelectorAll("#charts > .charts > .chart")) {
+    if (data.charts[figure.querySelector("[data-chart]").dataset.chart].parts.length > 1) {
+      figure.classList.add("wide");
+      before?.classList.add("wide");
+      before = null;
+    } else before = before ? null : figure;
+  }
+  before?.classList.add("wide");
+}
+
 async function drawCharts() {
   drawLegend();
+  fillRows();
   for (const host of document.querySelectorAll("[data-chart]")) {
     await drawChart(data.charts[host.dataset.chart], host);
     await new Promise((resolve) => setTimeout(resolve)); // lets the reader scroll meanwhile

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report.facets import Cell, cells
+from report.facets import Cell, cells, settings
 from report.labels import BYTES, model_label, number, order_of, time_unit
 from report.load import Run
 from report.page.machines import comparable
 from report.series import typical
+from report.sides import EFFORT
 
 MOST_ROWS = 400
 _METRICS = (
@@ -66,8 +67,14 @@ def _by_key(found: Sequence[Cell]) -> dict[Key, list[Cell]]:
             facets = cell.facets
             key = (workload, metric, cell.model, facets["dataset"], str(cell.seq_len))
             conditions = (facets["objective"], facets["batch"], facets["device"], facets["dtype"])
-            by_key.setdefault((*key, *conditions), []).append(cell)
+            by_key.setdefault((*key, *conditions, _way(cell)), []).append(cell)
     return by_key
+
+
+def _way(cell: Cell) -> str:
+    """The settings that decide what is measured; how long and how often does not."""
+    own = settings(cell.record)
+    return ", ".join(f"{name} {own[name]}" for name in sorted(own) if name not in EFFORT)
 
 
 def _order(key: Key) -> tuple[int, str, tuple[int, str], int]:
@@ -75,7 +82,7 @@ def _order(key: Key) -> tuple[int, str, tuple[int, str], int]:
 
 
 def _row(key: Key, found: Sequence[dict[Key, list[Cell]]], alike: Sequence[bool]) -> Row:
-    workload, metric, model, dataset, seq_len, objective, batch, _, _ = key
+    workload, metric, model, dataset, seq_len, objective, batch, *_ = key
     values = [_value(by_key.get(key, []), metric) for by_key in found]
     anywhere = metric == "ndcg@10"
     ratios = [

@@ -73,14 +73,13 @@ def curve_of(line: Line, metric: str, *, fitted: bool = True) -> Curve:
 
 def grid(fit: Scaling) -> dict[str, list[float]]:
     """The fit on lengths from its shortest to its longest, evenly spaced in their logarithm."""
-    at = np.geomspace(fit.shortest, fit.longest, GRID)
-    at[0], at[-1] = fit.shortest, fit.longest  # the ends of geomspace are off by rounding
-    low, high = np.quantile(fit.draws(list(at)), [0.025, 0.975], axis=0)
+    at = np.geomspace(fit.shortest, fit.longest, GRID).clip(fit.shortest, fit.longest)
+    bounds = [fit.bounds(seq_len) for seq_len in at]
     return {
         "at": [short(seq_len) for seq_len in at],
-        "value": [short(fit.predict(seq_len)) for seq_len in at],
-        "low": [short(value) for value in low],
-        "high": [short(value) for value in high],
+        "value": [short(value) for value in fit.values(at)],
+        "low": [short(low) for low, _ in bounds],
+        "high": [short(high) for _, high in bounds],
     }
 
 

@@ -96,7 +96,7 @@ def _part(panel: Panel, points: Sequence[Point], size: float, cost: str) -> Part
     part = Part(panel_title(panel.title), head=(HEAD[0], HEAD[1], cost, *HEAD[2:]))
     for line, seq_len, seconds, seeds, remark in points:
         mean = statistics.fmean(seeds)
-        note = f"L={seq_len}" + (f", {remark}" if remark else "")
+        label = f"L={seq_len}"
         part.add(
             line=line.label,
             x=seconds / size,
@@ -104,7 +104,8 @@ def _part(panel: Panel, points: Sequence[Point], size: float, cost: str) -> Part
             low=min(seeds),
             high=max(seeds),
             n=len(seeds),
-            note=note,
+            note=f"{label}, {remark}" if remark else label,
+            label=label,
         )
         spread = f"{len(seeds)}, {min(seeds):.4f} – {max(seeds):.4f}" if len(seeds) > 1 else "1"
         row = (line.label, str(seq_len), number(seconds / size), f"{mean:.4f}", spread, remark)

@@ -30,7 +30,7 @@ def learning(runs: Sequence[Run]) -> Chart | None:
         "learning",
         "Learning: accuracy over training time",
         "Validation accuracy after each epoch, a line per seed, validation time left out.",
-        Axis(f"training time ({unit.name})", 0.0, longest / unit.size, [], False),
+        Axis(f"training time ({unit.name})", None, None, [], False),
         linear_axis("NDCG@10, validation items", scores),
         keys_of([line for _, panel_curves in curves for line, _, _, _ in panel_curves]),
         [_part(panel, panel_curves, unit.size) for panel, panel_curves in curves],

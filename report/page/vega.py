@@ -6,6 +6,7 @@ but in page.css, which follows light, dark and print.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from report.page.chart import Axis, Chart
@@ -14,6 +15,8 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 HEIGHT = 300
 DASHES = ([], [6, 3], [1.5, 2.5])
 NUMBER = ",~r"
+# What the note beside the pointer says of a point.
+TOLD = ("line", "style", "x", "y", "low", "high", "n", "note")
 CONFIG = {
     "background": None,
     "font": "system-ui, sans-serif",
@@ -41,7 +44,7 @@ def specification(chart: Chart) -> dict[str, Any]:
         "color": _by_line(chart, [key.color for key in chart.keys]),
     }
     lines = [*_bands(encoding), _line(chart, encoding)] if chart.joined else []
-    marks = [_bars(encoding), _points(chart, encoding)]
+    marks = [_bars(chart, encoding), _points(chart, encoding)]
     return {
         "$schema": SCHEMA,
         "width": "container",
@@ -53,7 +56,9 @@ def specification(chart: Chart) -> dict[str, Any]:
 
 
 def _channel(field: str, axis: Axis) -> dict[str, Any]:
-    scale: dict[str, Any] = {"domain": [axis.low, axis.high], "nice": False}
+    scale: dict[str, Any] = {"nice": False}
+    if axis.low is not None:
+        scale["domain"] = [axis.low, axis.high]
     drawn: dict[str, Any] = {"title": axis.title}
     if axis.log:
         scale["type"] = "log"
@@ -98,17 +103,29 @@ def _line(chart: Chart, encoding: dict[str, Any]) -> dict[str, Any]:
         dash = _by_line(chart, [key.dash for key in chart.keys])
     return {
         "data": {"name": "points"},
-        "mark": {"type": "line", "strokeWidth": 2, "strokeJoin": "round", "clip": True},
+        "mark": {"type": "line", "strokeJoin": "round", "clip": True, **_weight(chart)},
         "encoding": encoding | {"strokeDash": dash, "detail": {"field": "style"}},
     }
 
 
-def _bars(encoding: dict[str, Any]) -> dict[str, Any]:
+def _weight(chart: Chart) -> dict[str, float]:
+    """Many seeds on one another have to let each other through."""
+    seeds = chart.name == "learning"
+    return {"strokeWidth": 1.2 if seeds else 2, "opacity": 0.6 if seeds else 1}
+
+
+def _main(chart: Chart) -> str:
+    """Of several percentiles the first has markers and bars; the others are lines alone."""
+    return f"datum.style === {json.dumps(chart.styles[0])}" if len(chart.styles) > 1 else "true"
+
+
+def _bars(chart: Chart, encoding: dict[str, Any]) -> dict[str, Any]:
     """From the lowest to the highest value behind a point."""
     low = encoding["y"] | {"field": "low"}
+    test = f"isValid(datum.low) && datum.high > datum.low && {_main(chart)}"
     return {
         "data": {"name": "points"},
-        "transform": [{"filter": "isValid(datum.low) && datum.high > datum.low"}],
+        "transform": [{"filter": test}],
         "mark": {"type": "rule", "strokeWidth": 1.4, "clip": True},
         "encoding": encoding | {"y": low, "y2": {"field": "high"}},
     }
@@ -116,16 +133,17 @@ def _bars(encoding: dict[str, Any]) -> dict[str, Any]:
 
 def _points(chart: Chart, encoding: dict[str, Any]) -> dict[str, Any]:
     """Filled where measured, hollow where scaled up; of a learning curve the best epoch only."""
-    mark: dict[str, Any] = {"type": "point", "size": 60, "strokeWidth": 2, "opacity": 1}
+    mark: dict[str, Any] = {"type": "point", "strokeWidth": 2}
+    opacity = {"condition": {"test": _main(chart), "value": 1}, "value": 0}
     encoding = encoding | {"shape": _by_line(chart, [key.shape for key in chart.keys])}
     fill = {"condition": {"test": "datum.hollow", "value": "transparent"}, **encoding["color"]}
     layer: dict[str, Any] = {"data": {"name": "points"}, "mark": mark}
     if chart.name == "learning":
         layer["transform"] = [{"filter": "datum.hollow"}]
         fill = encoding["color"]
-    encoding["fill"] = fill
-    encoding["tooltip"] = [{"field": name} for name in ("line", "style", "x", "y", "low", "high", "n", "note")]
-    return layer | {"encoding": encoding}
+    tooltip = [{"field": name} for name in TOLD]
+    more = {"size": {"value": 60}, "opacity": opacity, "fill": fill, "tooltip": tooltip}
+    return layer | {"encoding": encoding | more}
 
 
 def _labels(chart: Chart, encoding: dict[str, Any]) -> list[dict[str, Any]]:
@@ -133,5 +151,5 @@ def _labels(chart: Chart, encoding: dict[str, Any]) -> list[dict[str, Any]]:
     if chart.joined:
         return []
     mark = {"type": "text", "align": "left", "dx": 9, "dy": -7, "fontSize": 11}
-    text = {"field": "note", "type": "nominal"}
+    text = {"field": "label", "type": "nominal"}
     return [{"data": {"name": "points"}, "mark": mark, "encoding": encoding | {"text": text}}]
