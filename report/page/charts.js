@@ -41,7 +41,9 @@ async function drawPart(chart, part, host) {
   }, { capture: true });
   const datasets = { points: shownRows(chart, part.points), fits: shownRows(chart, part.fits) };
   const options = { ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: showTip };
-  const { view } = await vegaEmbed(host, { ...structuredClone(chart.spec), datasets }, options);
+  const canvas = make("div", { "aria-hidden": "true" });
+  host.append(canvas);
+  const { view } = await vegaEmbed(canvas, { ...structuredClone(chart.spec), datasets }, options);
   views.push({ chart, part, view });
 }
 
@@ -108,7 +110,7 @@ function drawLegend() {
       button.setAttribute("aria-pressed", String(shown));
       for (const { chart, part, view } of views) {
         view.data("points", shownRows(chart, part.points));
-        if (chart.joined) view.data("fits", shownRows(chart, part.fits));
+        if (part.fits.x.length) view.data("fits", shownRows(chart, part.fits));
         view.runAsync();
       }
     });

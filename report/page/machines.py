@@ -120,6 +120,8 @@ def _machine_card(run: Run, found: Sequence[Cell]) -> Card:
     counts = Counter(cell.record.status for cell in found)
     memory = machine.get("memory_bytes")
     facts = [
+        ("run", run.run_id),
+        ("suite", run.suite),
         ("machine", machine_text(machine)),
         ("memory", f"{memory / BYTES[1].size:.1f} GiB" if isinstance(memory, int) else ""),
         *((WORDS.get(key, key), _text(machine.get(key))) for key in _MACHINE),
@@ -134,8 +136,7 @@ def _machine_card(run: Run, found: Sequence[Cell]) -> Card:
         ("fingerprint", _text(machine.get("fingerprint_name") or machine.get("fingerprint"))),
         ("data", run.dataset_line.removeprefix("data:").strip()),
     ]
-    title = run.run_id if run.run_id == run.label else f"{run.label}: {run.run_id}"
-    return Card(f"{run.suite}: {title}", [fact for fact in facts if fact[1]], command(run))
+    return Card(run.label, [fact for fact in facts if fact[1]], command(run))
 
 
 def _data_facts(data: dict[str, Any]) -> list[tuple[str, str]]:

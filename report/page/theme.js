@@ -31,3 +31,8 @@ prefersDark.addEventListener("change", nameTheme);
 if (["light", "dark"].includes(keptTheme())) document.documentElement.dataset.theme = keptTheme();
 themeButton.hidden = false;
 nameTheme();
+
+// Paper can't be clicked: what is folded by default is open on it.
+const methodsFold = document.querySelector("#methods details");
+addEventListener("beforeprint", () => { methodsFold.open = true; });
+addEventListener("afterprint", () => { methodsFold.open = false; });

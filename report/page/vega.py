@@ -43,8 +43,11 @@ def specification(chart: Chart) -> dict[str, Any]:
         "y": _channel("y", chart.y),
         "color": _by_line(chart, [key.color for key in chart.keys]),
     }
-    lines = [*_bands(encoding), _line(chart, encoding)] if chart.joined else []
-    marks = [_bars(chart, encoding), _points(chart, encoding)]
+    fitted = any(part.fits["x"] for part in chart.parts)
+    lines = _bands(encoding) if fitted else []
+    lines += [_line(chart, encoding)] if chart.joined else []
+    ranged = any(low is not None for part in chart.parts for low in part.points["low"])
+    marks = [*([_bars(chart, encoding)] if ranged else []), _points(chart, encoding)]
     return {
         "$schema": SCHEMA,
         "width": "container",
