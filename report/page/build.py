@@ -11,6 +11,7 @@ forbids. The same records give the same bytes: no date of today is in it.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -94,9 +95,10 @@ def _named_shortly(runs: Sequence[Run]) -> list[Run]:
 
 
 def page_command(runs: Sequence[Run]) -> str:
-    """How this page is made again, by the files' names."""
-    names = " ".join(run.path.name for run in runs[:6]) + (" …" if len(runs) > 6 else "")
-    return f"python plot_results.py --page {names}"
+    """How this page is made again, without folders outside of the checkout."""
+    paths = [run.path.name if run.path.is_absolute() else run.path.as_posix() for run in runs[:6]]
+    words = ["python", "plot_results.py", "--page", *(one_line(path, 120) for path in paths)]
+    return shlex.join(words) + (" …" if len(runs) > 6 else "")
 
 
 def _for_page(chart: Any) -> dict[str, Any]:

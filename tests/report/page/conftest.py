@@ -114,6 +114,7 @@ def open_page(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
 
     yield open_
     for page in opened:
+        page.evaluate("() => localStorage.clear()")  # files share it: the next test starts anew
         page.close()
 
 
