@@ -23,7 +23,6 @@ from report.load import InputError, Run, load_runs
 from report.save import FORMATS, save_figures
 from report.table import print_table
 
-
 PAGE = Path("results/page.html")
 PLOTS = Path("plots")
 

@@ -49,10 +49,11 @@ def build_page(runs: Sequence[Run]) -> str:
     library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
     style = (HERE / "page.css").read_text()
     script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
-    drawn = charts(runs)
+    found = cells(runs)
+    drawn = charts(found)
     shown = [_for_page(chart) | {"spec": specification(chart)} for chart in drawn]
     different = differences(runs)
-    columns = cell_columns(runs)
+    columns = cell_columns(runs, found)
     return (
         _environment()
         .get_template("template.html")
@@ -61,24 +62,24 @@ def build_page(runs: Sequence[Run]) -> str:
             library=library,
             script=script,
             style=style,
-            data={"chooser": chooser(runs), "charts": shown, "cells": columns},
+            data={"chooser": chooser(found), "charts": shown, "cells": columns},
             findings=findings(runs),
             charts=drawn,
             pictures=pictures(runs),
             most_chart_rows=MOST_CHART_ROWS,
             head=HEAD,
-            rows=cell_rows(runs),
+            rows=cell_rows(found),
             most_rows=MOST_ROWS,
             count=len(columns["columns"]["L"]),
             runs=runs,
-            datasets=list(dict.fromkeys(cell.facets["dataset"] for cell in cells(runs))),
+            datasets=list(dict.fromkeys(cell.facets["dataset"] for cell in found)),
             differences=different,
             difference=in_words(different, runs),
-            comparison=comparison(runs) if len(runs) > 1 else [],
-            methods=methods(runs),
-            machines=machine_cards(runs),
-            data_cards=data_cards(runs),
-            limits=limits(runs),
+            comparison=comparison(runs, found) if len(runs) > 1 else [],
+            methods=methods(found),
+            machines=machine_cards(runs, found),
+            data_cards=data_cards(found),
+            limits=limits(runs, found),
             page_command=page_command(runs),
         )
     )

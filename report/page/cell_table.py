@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from measure.record import Metric, Record
-from report.facets import Cell, cells, settings
+from report.facets import Cell, settings
 from report.labels import BYTES, model_label, number, one_line, time_unit
 from report.load import Run
 from report.page.curves import short
@@ -26,7 +26,24 @@ NUMBERS = {"time": TIMES, "tail": TAILS, "peak": PEAKS, "score": SCORES}
 TEXTS = ("model", "workload", "dataset", "batch", "place", "seed", "status")
 # Rows in the page itself, for readers without JavaScript.
 MOST_ROWS = 1000
-HEAD = ("Model", "Workload", "Data", "L", "Batch", "On", "Seed", "Status", "Time", "p99", "Peak", "NDCG@10")
+HEAD = (
+    "Model",
+    "Workload",
+    "Data",
+    "L",
+    "Batch",
+    "On",
+    "Seed",
+    "Status",
+    "Time",
+    "p99",
+    "Peak",
+    "NDCG@10",
+)
+
+
+# What a record's metrics are called, in order: see `_shape`.
+Shape = tuple[tuple[int, ...], ...]
 
 
 class _Texts:
@@ -39,10 +56,10 @@ class _Texts:
         return self.places.setdefault(text, len(self.places))
 
 
-def cell_columns(runs: Sequence[Run]) -> dict[str, Any]:
+def cell_columns(runs: Sequence[Run], found: Sequence[Cell]) -> dict[str, Any]:
     """Columns of the table and of the records, JSON-able."""
-    found, texts = cells(runs), _Texts()
-    shapes: dict[str, int] = {}
+    texts = _Texts()
+    shapes: dict[Shape, int] = {}
     columns: dict[str, list[Any]] = {name: [] for name in (*TEXTS, *NUMBERS, "run", "L")}
     records: dict[str, list[Any]] = {
         name: []
@@ -62,15 +79,15 @@ def cell_columns(runs: Sequence[Run]) -> dict[str, Any]:
         "commands": [command(run) for run in runs],
         "columns": columns,
         "records": records,
-        "shapes": [json.loads(shape) for shape in shapes],
+        "shapes": list(shapes),
         "texts": list(texts.places),
     }
 
 
-def cell_rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+def cell_rows(found: Sequence[Cell]) -> list[tuple[str, ...]]:
     """The first rows as texts, under HEAD."""
     rows = []
-    for cell in cells(runs)[:MOST_ROWS]:
+    for cell in found[:MOST_ROWS]:
         shown = _shown(cell)
         time, tail, peak, score = (_first(cell.record, names) for names in NUMBERS.values())
         texts = [shown["model"], shown["workload"], shown["dataset"], str(cell.seq_len)]
@@ -102,7 +119,7 @@ def _first(record: Record, names: Sequence[str]) -> float | None:
 
 
 def _add_record(
-    records: dict[str, list[Any]], cell: Cell, texts: _Texts, shapes: dict[str, int]
+    records: dict[str, list[Any]], cell: Cell, texts: _Texts, shapes: dict[Shape, int]
 ) -> None:
     record = cell.record
     facts = settings(record) | {
@@ -117,21 +134,21 @@ def _add_record(
     records["wall"].append(short(record.wall_s))
     shown = {one_line(name, 60): one_line(value, 200) for name, value in sorted(facts.items())}
     records["facts"].append(texts.place(json.dumps(shown, ensure_ascii=False)))
-    shape = json.dumps([_shape(name, metric, texts) for name, metric in record.metrics.items()])
+    shape = tuple(_shape(name, metric, texts) for name, metric in record.metrics.items())
     records["shape"].append(shapes.setdefault(shape, len(shapes)))
     records["values"].append([x for m in record.metrics.values() for x in _values(m, texts)])
 
 
-def _shape(name: str, metric: Metric, texts: _Texts) -> list[Any]:
+def _shape(name: str, metric: Metric, texts: _Texts) -> tuple[int, ...]:
     """Name, unit, direction, method; whether bounds and n follow the value."""
-    return [
+    return (
         texts.place(one_line(name, 60)),
         texts.place(one_line(metric.unit, 12)),
         texts.place(metric.better),
         texts.place(one_line(metric.method, 300)),
         int(_bounded(metric)),
         int(metric.n is not None),
-    ]
+    )
 
 
 def _values(metric: Metric, texts: _Texts) -> list[Any]:

@@ -1,6 +1,6 @@
 """The page's interactive charts: over history length, accuracy against its cost, and learning.
 
-Each is a function of the runs to a Chart, or to None where nothing was measured; `CHARTS` is all
+Each is a function of the cells to a Chart, or to None where nothing was measured; `CHARTS` is all
 that the page knows. A chart's name is that of its figure in report/figures.py, which stands in for
 it where there is no JavaScript.
 """
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from report.facets import cells
-from report.figures import one_user
+from report.facets import Cell
 from report.labels import Unit, byte_unit, number, time_unit
-from report.load import Run
 from report.notes import flag_notes, gap_notes
 from report.page.chart import Chart, Part, keys_of, length_axis, panel_title, value_axis
 from report.page.curves import Curve, curve_of, grid, refusals
+from report.page.selection import of_workload, one_user
 from report.page.trade_off import accuracy_latency, accuracy_time
 from report.page.training import learning
 from report.series import Panel, panels
@@ -23,43 +22,43 @@ from report.series import Panel, panels
 NO_MEASURE = "–"
 
 
-def epoch_time(runs: Sequence[Run]) -> Chart | None:
+def epoch_time(found: Sequence[Cell]) -> Chart | None:
     """Seconds of a training epoch over L."""
     says = "One pass over the training data. Hollow: scaled up from a part of an epoch."
-    found = panels(cells(runs, "train_epoch"))
+    shown = panels(of_workload(found, "train_epoch"))
     metrics = {"epoch_time": ""}
     return _over_length(
-        "epoch_time", "Training: one epoch", says, found, metrics, time_unit, "epoch"
+        "epoch_time", "Training: one epoch", says, shown, metrics, time_unit, "epoch"
     )
 
 
-def latency(runs: Sequence[Run]) -> Chart | None:
+def latency(found: Sequence[Cell]) -> Chart | None:
     """Percentiles of one user's request over L."""
     says = "From a history of L events to the ten best items, one user at a time."
     metrics = {"latency_p50": "p50", "latency_p95": "p95", "latency_p99": "p99"}
-    found = panels(one_user(runs))
+    shown = panels(one_user(found))
     return _over_length(
-        "latency", "Serving: one user's list", says, found, metrics, time_unit, "latency"
+        "latency", "Serving: one user's list", says, shown, metrics, time_unit, "latency"
     )
 
 
-def step_latency(runs: Sequence[Run]) -> Chart | None:
+def step_latency(found: Sequence[Cell]) -> Chart | None:
     """One more event of a user with a kept state, over the events before it."""
     says = "One more event from a kept state, by how many events came before it."
-    found = panels(cells(runs, "serve_step"))
+    shown = panels(of_workload(found, "serve_step"))
     metrics = {"latency_p50": "p50", "latency_p99": "p99"}
     return _over_length(
-        "step_latency", "Serving: the next event", says, found, metrics, time_unit, "latency"
+        "step_latency", "Serving: the next event", says, shown, metrics, time_unit, "latency"
     )
 
 
-def memory(runs: Sequence[Run]) -> Chart | None:
+def memory(found: Sequence[Cell]) -> Chart | None:
     """Peak memory of training over L."""
     says = "How far a training step raises memory: of the process on a CPU, allocated on a GPU."
-    found = panels(cells(runs, "train_epoch"))
+    shown = panels(of_workload(found, "train_epoch"))
     metrics = {"memory_peak": ""}
     return _over_length(
-        "memory", "Training: peak memory", says, found, metrics, byte_unit, "peak memory"
+        "memory", "Training: peak memory", says, shown, metrics, byte_unit, "peak memory"
     )
 
 
@@ -166,7 +165,7 @@ def _add(part: Part, curve: Curve, style: str, unit: Unit) -> None:
         part.fits[name] += [value / unit.size for value in fitted[column]]
 
 
-CHARTS: dict[str, Callable[[Sequence[Run]], Chart | None]] = {
+CHARTS: dict[str, Callable[[Sequence[Cell]], Chart | None]] = {
     "epoch_time": epoch_time,
     "latency": latency,
     "step_latency": step_latency,
@@ -177,7 +176,7 @@ CHARTS: dict[str, Callable[[Sequence[Run]], Chart | None]] = {
 }
 
 
-def charts(runs: Sequence[Run]) -> list[Chart]:
+def charts(found: Sequence[Cell]) -> list[Chart]:
     """The charts that have data."""
-    made = [make(runs) for make in CHARTS.values()]
+    made = [make(found) for make in CHARTS.values()]
     return [chart for chart in made if chart is not None]

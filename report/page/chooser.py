@@ -9,13 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from report.facets import Cell, cells
-from report.figures import one_user
+from report.facets import Cell
 from report.labels import model_label, order_of
-from report.load import Run
 from report.page.charts import on_device
 from report.page.curves import curve_of
 from report.page.seeds import accuracies, fitted
+from report.page.selection import of_workload, one_user
 from report.series import Line, Panel, panels
 
 PLACE = ("run", "machine", "commit", "device", "dtype", "threads")
@@ -31,10 +30,10 @@ class _Setting:
     step: dict[str, Panel] = field(default_factory=dict)
 
 
-def chooser(runs: Sequence[Run]) -> dict[str, Any]:
+def chooser(cells: Sequence[Cell]) -> dict[str, Any]:
     """All that chooser.js needs; no setting where neither training nor serving was measured."""
-    fits = fitted(runs)
-    found = _settings(runs)
+    fits = fitted(cells)
+    found = _settings(cells)
     apart = [
         name for place, name in enumerate((*PLACE, "batch", "objective")) if _varies(found, place)
     ]
@@ -52,12 +51,12 @@ def chooser(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _settings(runs: Sequence[Run]) -> dict[Key, _Setting]:
+def _settings(cells: Sequence[Cell]) -> dict[Key, _Setting]:
     found: dict[Key, _Setting] = {}
-    for panel in panels(cells(runs, "train_epoch")):
+    for panel in panels(of_workload(cells, "train_epoch")):
         key = (*_place(panel), panel.facets["batch"], panel.facets["objective"])
         found.setdefault(key, _Setting()).train[panel.facets["dataset"]] = panel
-    for kind, served in (("serve", one_user(runs)), ("step", cells(runs, "serve_step"))):
+    for kind, served in (("serve", one_user(cells)), ("step", of_workload(cells, "serve_step"))):
         for panel in panels(served):
             keys = [key for key in found if key[: len(PLACE)] == _place(panel)]
             for key in keys or [(*_place(panel), "", "")]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report.facets import Cell, cells, settings
+from report.facets import Cell, settings
 from report.labels import BYTES, model_label, number, order_of, time_unit
 from report.load import Run
 from report.page.machines import comparable
@@ -46,9 +46,9 @@ class Row:
     ratios: list[str]
 
 
-def comparison(runs: Sequence[Run]) -> list[Row]:
+def comparison(runs: Sequence[Run], cells: Sequence[Cell]) -> list[Row]:
     """Rows in order of metric, model and L; [] where no two runs measured the same."""
-    found = [_by_key(cells([run])) for run in runs]
+    found = [_by_key([cell for cell in cells if cell.run is run]) for run in runs]
     alike = [comparable(runs[0], run) for run in runs]
     keys = list(dict.fromkeys(key for by_key in found for key in by_key))
     shared = [key for key in keys if sum(key in by_key for by_key in found) > 1]

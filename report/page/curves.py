@@ -66,9 +66,7 @@ def curve_of(line: Line, metric: str, *, fitted: bool = True) -> Curve:
         groups = sorted(line.cells.items())
         fit = fit_scaling([at for at, _ in groups], [_values(group, metric) for _, group in groups])
     refused = fit.reason if isinstance(fit, NotFitted) else ""
-    return Curve(
-        line, known, line.gaps(metric), fit if isinstance(fit, Scaling) else None, refused
-    )
+    return Curve(line, known, line.gaps(metric), fit if isinstance(fit, Scaling) else None, refused)
 
 
 def grid(fit: Scaling) -> dict[str, list[float]]:

@@ -1,11 +1,11 @@
-"""What a reader must know before believing the page, found in the records: never written by hand."""
+"""What a reader must know before believing the page: found in the records, not written by hand."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from report.facets import Cell, cells
+from report.facets import Cell
 from report.labels import model_label, one_line
 from report.load import Run
 from report.notes import flag_notes
@@ -16,9 +16,8 @@ FEW_SEEDS = 5
 MOST_FAILURES = 12
 
 
-def limits(runs: Sequence[Run]) -> list[str]:
+def limits(runs: Sequence[Run], found: Sequence[Cell]) -> list[str]:
     """One sentence for each limit."""
-    found = cells(runs)
     return [
         *_machines(runs),
         *_dirty(found),

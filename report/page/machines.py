@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from report.facets import Cell, cells, machine_text
+from report.facets import Cell, machine_text
 from report.labels import BYTES, number, one_line
 from report.load import Run
 from report.page.rerun import command
@@ -49,15 +49,15 @@ class Difference:
     texts: list[str]
 
 
-def machine_cards(runs: Sequence[Run]) -> list[Card]:
+def machine_cards(runs: Sequence[Run], found: Sequence[Cell]) -> list[Card]:
     """One card per run."""
-    return [_machine_card(run, cells([run])) for run in runs]
+    return [_machine_card(run, [c for c in found if c.run is run]) for run in runs]
 
 
-def data_cards(runs: Sequence[Run]) -> list[Card]:
+def data_cards(found: Sequence[Cell]) -> list[Card]:
     """One card per data set, as the records describe it."""
     cards: dict[str, Card] = {}
-    for cell in cells(runs):
+    for cell in found:
         data = cell.record.data
         if data and cell.facets["dataset"] not in cards:
             cards[cell.facets["dataset"]] = Card(cell.facets["dataset"], _data_facts(data))
@@ -168,4 +168,6 @@ def _text(value: Any) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s in cells" if seconds else ""
-    return f"{seconds / 60:.0f} min in cells" if seconds < 5400 else f"{seconds / 3600:.1f} h in cells"
+    return (
+        f"{seconds / 60:.0f} min in cells" if seconds < 5400 else f"{seconds / 3600:.1f} h in cells"
+    )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report.facets import cells
+from report.facets import Cell
 from report.labels import one_line
-from report.load import Run
 
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": "a fact"}
 MOST_METHODS = 4
@@ -25,11 +24,11 @@ class Method:
     count: int
 
 
-def methods(runs: Sequence[Run]) -> list[Method]:
+def methods(found: Sequence[Cell]) -> list[Method]:
     """All metrics by name; of many methods the first few."""
     seen: dict[str, dict[str, dict[str, None]]] = {}
     counts: dict[str, int] = {}
-    for cell in cells(runs):
+    for cell in found:
         for name, metric in cell.record.metrics.items():
             entry = seen.setdefault(name, {"unit": {}, "better": {}, "workload": {}, "method": {}})
             entry["unit"][metric.unit] = None

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from report.facets import CLOZE, Cell, cells
-from report.load import Run
+from report.facets import CLOZE, Cell
 from report.page.curves import short
+from report.page.selection import of_workload
 
 NDCG = "ndcg@10"
 
@@ -45,9 +45,10 @@ class Accuracy:
         }
 
 
-def fitted(runs: Sequence[Run]) -> list[Cell]:
+def fitted(found: Sequence[Cell]) -> list[Cell]:
     """The fits that ended with an accuracy."""
-    return [cell for cell in cells(runs, "fit") if cell.ok and cell.record.value(NDCG) is not None]
+    fits = of_workload(found, "fit")
+    return [cell for cell in fits if cell.ok and cell.record.value(NDCG) is not None]
 
 
 def accuracies(

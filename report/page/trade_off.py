@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from report.facets import cells
-from report.figures import one_user
+from report.facets import Cell
 from report.labels import number, time_unit
-from report.load import Run
 from report.page.chart import Chart, Part, keys_of, linear_axis, panel_title, value_axis
 from report.page.seeds import accuracies, fitted
+from report.page.selection import of_workload, one_user
 from report.series import Line, Panel, panels
 
 # A point: the line, L, seconds, NDCG@10 of each seed, a remark.
@@ -18,17 +17,17 @@ Point = tuple[Line, int, float, list[float], str]
 HEAD = ("Model", "L", "NDCG@10", "seeds, lowest – highest", "Remark")
 
 
-def accuracy_time(runs: Sequence[Run]) -> Chart | None:
+def accuracy_time(found: Sequence[Cell]) -> Chart | None:
     """NDCG@10 on the test items against the time of an epoch of the same fits."""
     says = "Higher is more accurate, further left is faster; a point per model and L."
-    found = panels(cells(runs, "fit"))
-    return _trade_off("accuracy_time", "Accuracy against training", says, found, _own, "epoch")
+    shown = panels(of_workload(found, "fit"))
+    return _trade_off("accuracy_time", "Accuracy against training", says, shown, _own, "epoch")
 
 
-def accuracy_latency(runs: Sequence[Run]) -> Chart | None:
+def accuracy_latency(found: Sequence[Cell]) -> Chart | None:
     """NDCG@10 against one user's median latency at the same L."""
     says = "Higher is more accurate, further left is faster; latency is one user's median."
-    fits = fitted(runs)
+    fits = fitted(found)
 
     def price(panel: Panel) -> list[Point]:
         made = []
@@ -42,9 +41,9 @@ def accuracy_latency(runs: Sequence[Run]) -> Chart | None:
             ]
         return made
 
-    found = panels(one_user(runs))
+    shown = panels(one_user(found))
     return _trade_off(
-        "accuracy_latency", "Accuracy against latency", says, found, price, "latency p50"
+        "accuracy_latency", "Accuracy against latency", says, shown, price, "latency p50"
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report.facets import Cell, cells
+from report.facets import Cell
 from report.labels import number, time_unit
-from report.load import Run
 from report.notes import flag_notes
 from report.page.chart import Axis, Chart, Part, keys_of, linear_axis, panel_title
+from report.page.selection import of_workload
 from report.series import Line, Panel, panels
 
 HEAD = ("Model", "Seed", "Epochs", "Training (s)", "Best NDCG@10", "at (s)")
@@ -17,10 +17,10 @@ MOST_POINTS = 200
 Curve = tuple[Line, str, list[float], list[float]]
 
 
-def learning(runs: Sequence[Run]) -> Chart | None:
+def learning(found: Sequence[Cell]) -> Chart | None:
     """One panel per set of conditions and L."""
-    found = panels(cells(runs, "fit"), by=lambda cell: f"L={cell.seq_len}")
-    curves = [(panel, curves) for panel in found if (curves := _curves(panel))]
+    shown = panels(of_workload(found, "fit"), by=lambda cell: f"L={cell.seq_len}")
+    curves = [(panel, curves) for panel in shown if (curves := _curves(panel))]
     if not curves:
         return None
     longest = max(xs[-1] for _, panel_curves in curves for _, _, xs, _ in panel_curves)

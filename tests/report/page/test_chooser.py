@@ -70,7 +70,9 @@ def test_models_within_their_spread_are_not_told_apart(open_page, make_page, mad
         made.fit(model, 50, seed, metrics={"ndcg@10": metric})
         for model, shift in (("sasrec", 0.0), ("gru4rec", 0.0005))
         for seed in range(3)
-        for metric in [made.Metric(0.1 + shift + 0.004 * (seed - 1), "1", "higher", "accuracy", "r")]
+        for metric in [
+            made.Metric(0.1 + shift + 0.004 * (seed - 1), "1", "higher", "accuracy", "r")
+        ]
     ]
     records += [made.train(model, 50) for model in ("sasrec", "gru4rec")]
     said = open_page(make_page(made, records)).answer(history=50, weight=100)

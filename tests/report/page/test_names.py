@@ -22,7 +22,11 @@ def name_page(make_page, made):
         records = []
         for model in (name, "sasrec"):
             for seq_len in (50, 100):
-                changes = {"dataset": name, "flags": [name[:60]], "data": made.DATA | {"name": name}}
+                changes = {
+                    "dataset": name,
+                    "flags": [name[:60]],
+                    "data": made.DATA | {"name": name},
+                }
                 changes["resolved"] = {"backend": name, "dataset": name, "dataset_reason": name}
                 changes["machine"] = made.MACHINE | {"cpu_model": name}
                 changes["cell_id"] = f"{name}-{seq_len}-{model == name}"
@@ -47,7 +51,7 @@ def test_a_name_is_shown_as_text(open_page, name_page, name):
     assert seen.page.evaluate("() => window.ran") is None
     assert seen.console == []
     assert len(seen.requests) == 1
-    plain = "".join(char for char in name if char.isprintable())
+    plain = "".join(char if char.isprintable() else " " for char in name)
     shown = seen.page.locator("#cells-table tbody tr").first.inner_text()
     assert plain[:20] in shown
     assert plain[:24] in seen.page.locator("#answer").inner_text()

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: silent, alone, sortable, readable in light, dark, print and 360 px."""
+"""The page in a real Chromium: silent, alone, sortable; in light, in dark, on paper, at 360 px."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_each_chart_is_drawn_and_a_model_can_be_switched_off_in_all(seen):
     before = seen.page.locator(f"#chart-epoch_time svg {green}").count()
     button.click()
     seen.page.wait_for_function(
-        f"() => document.querySelectorAll(\"#chart-epoch_time svg {green}\").length < {before}"
+        f'() => document.querySelectorAll("#chart-epoch_time svg {green}").length < {before}'
     )
     assert button.get_attribute("aria-pressed") == "false"
 
@@ -204,9 +204,7 @@ def test_without_javascript_there_are_pictures_and_tables(chromium, suite_page, 
     path = tmp_path / "page.html"
     path.write_text(suite_page(made), encoding="utf-8")
     page = chromium.new_page()
-    chromium.new_cdp_session(page).send(
-        "Emulation.setScriptExecutionDisabled", {"value": True}
-    )
+    chromium.new_cdp_session(page).send("Emulation.setScriptExecutionDisabled", {"value": True})
     page.goto(path.as_uri())
     assert page.locator("noscript img").count() == 7
     assert page.locator("noscript img").first.is_visible()
