@@ -104,17 +104,17 @@ def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
         if isinstance(fit, NotFitted):
             return replace(known, reason=f"{curve.label}: {fit.reason}")
         fits.append(fit)
-    low, high = max(fit.shortest for fit in fits), min(fit.longest for fit in fits)
-    if low >= high:
-        return replace(known, reason="no two lengths were measured of both")
-    return _cross(replace(known, shortest=low, longest=high), *fits, seed)
+    if max(fit.shortest for fit in fits) >= min(fit.longest for fit in fits):
+        return replace(known, reason="no range of lengths was measured of both")
+    return _cross(known, *fits, seed)
 
 
 def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Crossover:
     """The crossing of two fitted curves: the last one, where there are two."""
-    assert known.shortest is not None and known.longest is not None, "there is a common range"
-    at = np.geomspace(known.shortest, known.longest, _POINTS).clip(known.shortest, known.longest)
-    # By how much the one that is ahead at the longest L leads, as a logarithm, and how sure that is.
+    ends = max(first.shortest, second.shortest), min(first.longest, second.longest)
+    known = replace(known, shortest=ends[0], longest=ends[1])
+    at = np.geomspace(*ends, _POINTS).clip(*ends)
+    # By how much the one that is ahead at the longest L leads, as a logarithm, and how sure it is.
     lead = np.log(second.values(at) / first.values(at))
     margin, growth_margin = _margins(first, second, at, seed)
     winner, other = known.first, known.second
@@ -125,16 +125,14 @@ def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Cros
         before = other if lead[0] < 0 else winner
         last = slice(int(np.argmin(lead)), None)
         at, lead, margin = at[last], lead[last], margin[last]
-        low, high = _start(at, lead + margin), _end(at, lead - margin)
+        low, high = _start(at, lead + margin), _reach(at, lead - margin)
         length = _reach(at, lead)
-        return replace(
-            known, status=BETWEEN, length=length, low=low, high=high, ahead_short=before
-        )
+        return replace(known, status=BETWEEN, length=length, low=low, high=high, ahead_short=before)
     growth = lead[-1] - lead[0]
     if abs(growth) <= growth_margin:
         return replace(known, status=APART)
     if growth > 0:
-        return replace(known, status=BELOW, high=_end(at, lead - margin))
+        return replace(known, status=BELOW, high=_reach(at, lead - margin))
     return replace(known, status=ABOVE, low=_start(at, margin - lead))
 
 
@@ -160,13 +158,8 @@ def _margins(first: Scaling, second: Scaling, at: Array, seed: int) -> tuple[Arr
 
 
 def _start(at: Array, rising: Array) -> float | None:
-    """Where the interval starts: the last length below 0 before it rises; None where open."""
+    """Where an interval starts: None where it is open, the longest L where it lies beyond."""
     return None if rising[0] >= 0 else _reach(at, rising) or float(at[-1])
-
-
-def _end(at: Array, rising: Array) -> float | None:
-    """Where the interval ends, None where open."""
-    return _reach(at, rising)
 
 
 def _reach(at: Array, rising: Array) -> float | None:

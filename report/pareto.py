@@ -91,12 +91,17 @@ def _draws(points: Points, highest: Collection[str], draws: int, seed: int) -> A
     return costs
 
 
-def _mean_draws(samples: Array, low_is_good: bool, draws: int, random: np.random.Generator) -> Array:
+def _mean_draws(
+    samples: Array, low_is_good: bool, draws: int, random: np.random.Generator
+) -> Array:
     """Means that the samples allow; of logarithms where that keeps the order."""
     values = np.log(samples) if low_is_good and samples.min() > 0 else samples
     n = len(values)
-    spread = values.std(ddof=1) / math.sqrt(n) if n > 1 else 0.0
-    found = values.mean() + (spread * random.standard_t(n - 1, draws) if spread else np.zeros(draws))
+    if n == 1 or np.ptp(values) == 0:
+        found = np.full(draws, values[0])
+    else:
+        error = values.std(ddof=1) / math.sqrt(n)
+        found = values.mean() + error * random.standard_t(n - 1, draws)
     return np.asarray(np.exp(found) if values is not samples else found)
 
 

@@ -147,7 +147,9 @@ def fit_scaling(
 
 def _check(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> None:
     if len(lengths) != len(seconds):
-        raise ValueError(f"{len(seconds)} lists of samples; allowed is one a length: {len(lengths)}")
+        raise ValueError(
+            f"{len(seconds)} lists of samples; allowed is one a length: {len(lengths)}"
+        )
     for place, seq_len in enumerate(lengths):
         if seq_len < 1 or seq_len in lengths[:place]:
             raise ValueError(f"length {seq_len}: allowed are positive lengths, each once")
