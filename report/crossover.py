@@ -106,7 +106,7 @@ def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
         fits.append(fit)
     if max(fit.shortest for fit in fits) >= min(fit.longest for fit in fits):
         return replace(known, reason="no range of lengths was measured of both")
-    return _cross(known, *fits, seed)
+    return _cross(known, fits[0], fits[1], seed)
 
 
 def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Crossover:

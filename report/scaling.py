@@ -5,8 +5,8 @@ t(L) = a + b L^p with a free exponent; AICc (Hurvich and Tsai, Biometrika 76, 19
 them predicts. The unit is the length: rounds of one process share its luck, and no cost follows a
 formula quite, so errors are taken from what the fit leaves at each length and not from the rounds
 within. Intervals: of the exponent the profile of the sum of squares (F test, Bates and Watts 1988),
-of the curve draws from the t distribution of its coefficients. A percentile bootstrap of so few
-lengths would hold the truth in about 80 of 100 cases instead of 95.
+of the curve the t distribution of its coefficients. (A percentile bootstrap of so few lengths is
+too narrow: tests/report/test_scaling.py counts.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ FEWEST_LENGTHS = 5
 LEAST_R2 = 0.98
 EXPONENTS = (0.05, 5.0)  # an interval that ends at one of these has no bound there
 LEVEL = 0.95
-DRAWS = 4000
 _COEFFICIENTS = 3
 _GRID = np.linspace(*EXPONENTS, 200)
 
@@ -99,14 +98,11 @@ class Scaling:
         return np.asarray(lengths, dtype=float)
 
 
-def fit_scaling(
-    lengths: Sequence[int], seconds: Sequence[Sequence[float]], *, seed: int = 0
-) -> Scaling | NotFitted:
+def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> Scaling | NotFitted:
     """The curve through the medians of `seconds`, or why there is none.
 
     Args:
         seconds: for each length its samples: of processes, else of rounds; bytes as well.
-        seed: of the draws behind `bounds`.
 
     Raises:
         ValueError: not as many lists as lengths, a length twice, a sample that is no number.

@@ -182,7 +182,7 @@ def user_ranks(cell: Cell) -> Array | None:
     path = cell.run.path / "raw" / f"{cell.record.cell_id}.npz"
     try:
         with np.load(path, allow_pickle=False) as content:
-            return content[RANKS].astype(np.float64, casting="safe")
+            return np.asarray(content[RANKS].astype(np.float64, casting="safe"))
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
