@@ -80,6 +80,11 @@ class Crossover:
         """One or two sentences without units, such as "A costs less above L=840 (95%: ...)."."""
         return " ".join([_said(self), *(f"{limit}." for limit in self.limits)])
 
+    def where(self) -> str:
+        """ "L=840 (95%: 610 to 1,200)"; only for a crossing within the measured lengths."""
+        assert self.length is not None, "there is a crossing within the measured lengths"
+        return f"L={_round(self.length)} ({_interval(self)})"
+
 
 def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
     """Where `first` and `second` change places, within the lengths that both were measured at.
@@ -203,11 +208,7 @@ def _said(found: Crossover) -> str:
             said += f"; the medians change places between L={between[0]:,} and {between[1]:,}"
         return said + "."
     if found.status == BETWEEN:
-        assert found.length is not None, "a crossing within the range has a length"
-        return (
-            f"{found.ahead_long} costs less than {_loser(found)} above L={_round(found.length)} "
-            f"({_interval(found)})."
-        )
+        return f"{found.ahead_long} costs less than {_loser(found)} above {found.where()}."
     ahead = f"{found.ahead_long} costs less than {_loser(found)} at L={found.shortest:,} to "
     ahead += f"{found.longest:,}"
     if found.status == APART:

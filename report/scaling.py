@@ -116,8 +116,8 @@ def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> S
     at, t = np.array([at for at, _ in kept], dtype=float), np.array([value for _, value in kept])
     (a, b, c), (free, low, high) = _polynomial(at, t), _power(at, t)
     fitted = {"polynomial": a + b * at + c * at**2, "power": free[0] + free[1] * at ** free[2]}
-    zeros = {"polynomial": [a, b, c].count(0.0), "power": int(free[0] == 0)}
-    form = min(fitted, key=lambda name: _criterion(t, fitted[name], zeros[name]))
+    used = {"polynomial": np.array([a, b, c]) > 0, "power": np.array([free[0] > 0, True, True])}
+    form = min(fitted, key=lambda name: _criterion(t, fitted[name], int(used[name].sum())))
     r2 = _r2(t, fitted[form])
     if r2 < LEAST_R2:
         return NotFitted(_why_not(t, r2))
@@ -137,7 +137,7 @@ def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> S
         form=form,
         power=free[:2],
         degrees=degrees,
-        _root=error * _root(slopes),
+        _root=error * _root(slopes * used[form]),
     )
 
 
@@ -203,16 +203,18 @@ def _slopes(form: str, at: Array, values: Array, b: float, p: float, longest: fl
 
 
 def _root(slopes: Array) -> Array:
-    """R with R^T R the inverse of X^T X, so that normal draws times R have its covariance."""
+    """R with R^T R the inverse of X^T X, so that normal draws times R have its covariance; none of
+    a column of zeros, since a coefficient held at 0 does not vary.
+    """
     _, sizes, rows = np.linalg.svd(slopes, full_matrices=False)
     kept = sizes > 1e-12 * sizes[0]
     return np.asarray(rows * np.where(kept, 1 / np.where(kept, sizes, 1.0), 0.0)[:, None])
 
 
-def _criterion(t: Array, fitted: Array, zeros: int) -> tuple[float, float]:
+def _criterion(t: Array, fitted: Array, used: int) -> tuple[float, float]:
     """AICc, infinite where the lengths are too few for it; then the sum of squares decides."""
     squares = max(float(np.sum((1 - fitted / t) ** 2)), 1e-24)
-    n, k = len(t), _COEFFICIENTS - zeros + 1
+    n, k = len(t), used + 1
     if n - k - 1 < 1:
         return math.inf, squares
     return n * math.log(squares / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1), squares
