@@ -65,8 +65,8 @@ def _at(panel: Panel, metric: str, seq_len: int) -> Fastest | None:
         return None
     first, second = sorted(at, key=lambda label: at[label].value)[:2]
     groups = {line.label: line.cells.get(seq_len, []) for line in panel.lines}
-    logs = [_logs(samples_of(groups[label], metric)) for label in (first, second)]
-    interval = unpaired(*logs, _TAIL)
+    logs = {label: _logs(samples_of(groups[label], metric)) for label in (first, second)}
+    interval = unpaired(logs[first], logs[second], _TAIL)
     several = all(len(values_of(groups[label], metric)) > 1 for label in (first, second))
     scaled = metric in EXTRAPOLATED and (at[first].extrapolated or at[second].extrapolated)
     return Fastest(

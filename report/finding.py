@@ -112,8 +112,8 @@ def finding(runs: Sequence[Run]) -> str:
 
 
 def _widest(found: Sequence[Panel]) -> Panel | None:
-    """The panel that compares most."""
-    return max(found, key=lambda p: (len(p.lengths), len(p.lines)), default=None)
+    """The panel that compares most: lengths, then models, then repeats."""
+    return max(found, key=lambda p: (len(p.lengths), len(p.lines), len(p.cells)), default=None)
 
 
 def _speed(panel: Panel | None, metric: str, doing: str) -> str:
@@ -148,7 +148,7 @@ def _crossed(found: Crossover) -> str:
 
 
 def _accuracy(panel: Panel | None, runs: Sequence[Run]) -> str:
-    """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647; Mamba4Rec can't be told apart from it"."""
+    """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647, but SASRec can't be told apart from it"."""
     ranked = rank(panel, "ndcg@10", highest=True) if panel is not None else None
     if panel is None or ranked is None:
         return ""
@@ -181,7 +181,7 @@ def _tested(beside: Sequence[Contrast]) -> str:
     """What the verdict rests on."""
     seeds = [c.seeds.count for c in beside if c.seeds is not None]
     users = [c.users.count for c in beside if c.users is not None]
-    over = [f"{min(seeds)} seeds"] * bool(seeds) + [f"{min(users):,} users"] * bool(users)
+    over = [f"{min(n):,} {name}" for n, name in ((seeds, "seeds"), (users, "users")) if n]
     if not over:
         return "one seed, no test"
     return f"paired t tests over {' and '.join(over)}, Holm over all pairs, 5%"
