@@ -66,7 +66,7 @@ class Budget:
         lead = f"{self.label} at L={self.seq_len}"
         goal = f"{self.share:.0%} of the best NDCG@10"
         if self.epochs.value is None or self.seconds.value is None:
-            tried = f"{number(self.epochs.beyond or 0)} epochs"
+            tried = f"{self.epochs.beyond:g} epochs"
             return f"{lead} does not reach {goal} in {tried} ({self.reached} of {self.seeds} seeds)"
         unit = time_unit(self.seconds.value)
         took = f"{number(self.seconds.value / unit.size)} {unit.name}"

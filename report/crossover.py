@@ -25,7 +25,7 @@ ABOVE = "above the longest"
 BELOW = "below the shortest"
 APART = "apart"
 UNKNOWN = "not fitted"
-_POINTS = 64
+_POINTS, _MARGINS = 128, 12
 DRAWS = 2000
 
 
@@ -148,18 +148,18 @@ def _margins(first: Scaling, second: Scaling, at: Array, seed: int) -> tuple[Arr
     lengths' errors are (DiCiccio and Efron, Statistical Science 11, 1996).
     """
     random = np.random.default_rng(seed)
-    errors, variances = np.zeros((DRAWS, _POINTS + 1)), np.zeros((DRAWS, _POINTS + 1))
-    known = np.zeros(_POINTS + 1)
+    few = np.geomspace(at[0], at[-1], _MARGINS).clip(at[0], at[-1])
+    errors = variances = known = np.zeros(_MARGINS + 1)
     for fit in (first, second):
-        error = fit.errors(at)
+        error = fit.errors(few)
         error = np.column_stack([error, error[:, -1] - error[:, 0]])
         squares = np.sum(error**2, axis=0)
-        errors += random.standard_normal((DRAWS, len(error))) @ error
-        variances += random.chisquare(fit.degrees, (DRAWS, 1)) / fit.degrees * squares
-        known += squares
+        errors = errors + random.standard_normal((DRAWS, len(error))) @ error
+        variances = variances + random.chisquare(fit.degrees, (DRAWS, 1)) / fit.degrees * squares
+        known = known + squares
     ratios = np.abs(errors) / np.sqrt(np.maximum(variances, 1e-300))
     margins = np.quantile(ratios, LEVEL, axis=0) * np.sqrt(known)
-    return margins[:-1], float(margins[-1])
+    return np.interp(np.log(at), np.log(few), margins[:-1]), float(margins[-1])
 
 
 def _start(at: Array, rising: Array) -> float | None:
@@ -205,7 +205,7 @@ def _said(found: Crossover) -> str:
         between = found.bracket
         said = f"No crossover of {found.first} and {found.second} is fitted ({found.reason})"
         if between:
-            said += f"; the medians change places between L={between[0]:,} and {between[1]:,}"
+            said += f"; the medians change places between L={between[0]:,} and L={between[1]:,}"
         return said + "."
     if found.status == BETWEEN:
         return f"{found.ahead_long} costs less than {_loser(found)} above {found.where()}."

@@ -125,7 +125,7 @@ def _speed(panel: Panel | None, metric: str, doing: str) -> str:
     short, long = ends[0], ends[-1]
     said = f"On {panel.facets['dataset']} the fastest {doing} is {short.in_words()}"
     if long is not short:
-        said += f" and {long.in_words()}"
+        said += f" and {'again ' if long.first == short.first else ''}{long.in_words()}"
     if short.first != long.first:
         said += _crossed(crossover(curves[short.first], curves[long.first]))
     if short.extrapolated or long.extrapolated:
@@ -148,7 +148,7 @@ def _crossed(found: Crossover) -> str:
 
 
 def _accuracy(panel: Panel | None, runs: Sequence[Run]) -> str:
-    """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647, but SASRec can't be told apart from it"."""
+    """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647, but others can't be told apart ..."."""
     ranked = rank(panel, "ndcg@10", highest=True) if panel is not None else None
     if panel is None or ranked is None:
         return ""
