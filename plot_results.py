@@ -16,7 +16,7 @@ from rich.text import Text
 
 from report.finding import findings
 from report.load import InputError, load_runs
-from report.save import FORMATS, save_figures
+from report.save import ALLOWED, FORMATS, save_figures
 from report.table import print_table
 
 
@@ -42,14 +42,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, help="benchmark JSON files or run folders")
     parser.add_argument("--out", type=Path, default=Path("plots"), help="folder for the figures")
-    parser.add_argument("--format", type=_formats, default=FORMATS, help="png, svg or png,svg")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=FORMATS,
+        help="png, svg, pdf, or several with commas (default: png,svg)",
+    )
     return parser
 
 
 def _formats(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not set(chosen) <= set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(FORMATS)}")
+    if not set(chosen) <= set(ALLOWED):
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(ALLOWED)}")
     return chosen
 
 

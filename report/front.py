@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from report.curves import samples_of
 from report.facets import Cell, cells
@@ -130,7 +131,7 @@ def pareto(runs: Sequence[Run]) -> Figure | None:
     used = [cell for front in found for cell in front.used]
     page = sheet(
         "Pareto front: accuracy, latency, training time and memory",
-        [_title(front) for front, _ in shown],
+        [_title(front) if metric == "latency_p50" else "" for front, metric in shown],
         handles=model_handles([Panel("", list(f.lines.values()), {}) for f in found], lines=False),
         notes=_notes(found) + flag_notes(used),
         footer=[*kernel_note(used), *footer(used)],
@@ -142,13 +143,20 @@ def pareto(runs: Sequence[Run]) -> Figure | None:
     for ax, (front, metric) in zip(page.axes, shown, strict=True):
         costs = [_middle(samples, metric) for f in found for samples in f.points.values()]
         unit = time_unit(max(costs))
-        for label, samples in front.points.items():
+        ordered = sorted(front.points, key=lambda name: _middle(front.points[name], NDCG))
+        for place, label in enumerate(ordered):
+            samples = front.points[label]
             area = _middle(samples, PEAK) / max(memory)
-            _point(ax, front, label, metric, unit.size, 5 + 8 * area**0.5)
+            diameter = 5 + 6 * area**0.5
+            _point(ax, front, label, metric, unit.size, diameter)
+            # The lower half has its numbers below, so that neighbours' don't meet.
+            above = -diameter if 2 * place < len(ordered) - 1 else diameter
+            _number(ax, front, label, metric, unit.size, above)
         _cost_axis(ax, costs, unit)
         ax.set_xlabel(f"{COSTS[metric]} ({unit.name}), left is faster")
         ax.set_ylabel("NDCG@10, test")
-    page.axes[0].set_ylim(linear_room(min(scores), max(scores), 1))
+    low, high = min(scores), max(scores)
+    page.axes[0].set_ylim(linear_room(low - 0.1 * (high - low), high, 2))
     return page.figure
 
 
@@ -181,13 +189,21 @@ def _point(ax: Axes, front: Front, label: str, metric: str, size: float, diamete
         label=label,
         zorder=3,
     )
+
+
+def _number(ax: Axes, front: Front, label: str, metric: str, size: float, above: float) -> None:
+    """The probability beside its point; below where `above` is negative, in points."""
+    samples = front.points[label]
     ax.annotate(
-        f"{likely:.0%}",
-        (x, y),
+        f"{front.probabilities[label]:.0%}",
+        (_middle(samples, metric) / size, _middle(samples, NDCG)),
         textcoords="offset points",
-        xytext=(4 + diameter / 2, 3 + diameter / 2),
+        xytext=(abs(above) / 2 + 1, above / 2 + (2 if above > 0 else -2)),
+        va="bottom" if above > 0 else "top",
         fontsize=9.5,
-        color=style.color,
+        color=look(front.lines[label].model).color,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        zorder=7,
     )
 
 

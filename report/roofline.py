@@ -80,7 +80,7 @@ def roofline(runs: Sequence[Run]) -> Figure | None:
     for ax, panel in zip(page.axes, found, strict=True):
         _paint(ax, panel, lowest, highest)
     bottom = min(place.achieved for place in everything) / 2 / GIGA
-    top = max(place.peak for place in everything) * 1.8 / GIGA
+    top = max(max(place.peak, place.achieved) for place in everything) * 1.8 / GIGA
     for ax in page.axes:
         _axes(ax, (lowest, highest), (bottom, top))
     return page.figure

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from report.draw import curve, over_lengths, positive
 from report.facets import Cell, cells
-from report.fitted import fit_notes
+from report.fitted import fit_notes, paint_fits
 from report.labels import time_unit
 from report.load import Run
 from report.palette import styled
@@ -29,6 +29,7 @@ def step_latency(runs: Sequence[Run]) -> Figure | None:
     found, recomputed = panels(stepped), panels(again)
 
     def paint(ax: Axes, panel: Panel, size: float) -> list[float]:
+        paint_fits(ax, panel, P50, size=size)
         drawn = []
         for line in panel.lines:
             state = positive(line, P50)
