@@ -18,9 +18,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from report.finding import findings
+from report.finding import finding, findings
 from report.load import InputError, Run, load_runs
-from report.save import FORMATS, save_figures
+from report.save import ALLOWED, FORMATS, save_figures
 from report.table import print_table
 
 PAGE = Path("results/page.html")
@@ -63,7 +63,7 @@ def _write_page(runs: Sequence[Run], out: Path) -> list[str]:
     page = build_page(runs)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
-    return [*findings(runs), f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
+    return [finding(runs) or "No two models to compare.", f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
 
 
 def _draw(runs: Sequence[Run], out: Path, formats: Sequence[str]) -> list[str]:
@@ -83,14 +83,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, help=f"folder for figures ({PLOTS}), file for the page ({PAGE})"
     )
-    parser.add_argument("--format", type=_formats, default=FORMATS, help="png, svg or png,svg")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=FORMATS,
+        help="png, svg, pdf, or several with commas (default: png,svg)",
+    )
     return parser
 
 
 def _formats(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not set(chosen) <= set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(FORMATS)}")
+    if not set(chosen) <= set(ALLOWED):
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(ALLOWED)}")
     return chosen
 
 

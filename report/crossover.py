@@ -25,7 +25,7 @@ ABOVE = "above the longest"
 BELOW = "below the shortest"
 APART = "apart"
 UNKNOWN = "not fitted"
-_POINTS = 64
+_POINTS, _MARGINS = 128, 12
 DRAWS = 2000
 
 
@@ -80,6 +80,11 @@ class Crossover:
         """One or two sentences without units, such as "A costs less above L=840 (95%: ...)."."""
         return " ".join([_said(self), *(f"{limit}." for limit in self.limits)])
 
+    def where(self) -> str:
+        """ "L=840 (95%: 610 to 1,200)"; only for a crossing within the measured lengths."""
+        assert self.length is not None, "there is a crossing within the measured lengths"
+        return f"L={_round(self.length)} ({_interval(self)})"
+
 
 def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
     """Where `first` and `second` change places, within the lengths that both were measured at.
@@ -104,17 +109,17 @@ def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
         if isinstance(fit, NotFitted):
             return replace(known, reason=f"{curve.label}: {fit.reason}")
         fits.append(fit)
-    low, high = max(fit.shortest for fit in fits), min(fit.longest for fit in fits)
-    if low >= high:
-        return replace(known, reason="no two lengths were measured of both")
-    return _cross(replace(known, shortest=low, longest=high), *fits, seed)
+    if max(fit.shortest for fit in fits) >= min(fit.longest for fit in fits):
+        return replace(known, reason="no range of lengths was measured of both")
+    return _cross(known, fits[0], fits[1], seed)
 
 
 def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Crossover:
     """The crossing of two fitted curves: the last one, where there are two."""
-    assert known.shortest is not None and known.longest is not None, "there is a common range"
-    at = np.geomspace(known.shortest, known.longest, _POINTS).clip(known.shortest, known.longest)
-    # By how much the one that is ahead at the longest L leads, as a logarithm, and how sure that is.
+    ends = max(first.shortest, second.shortest), min(first.longest, second.longest)
+    known = replace(known, shortest=ends[0], longest=ends[1])
+    at = np.geomspace(*ends, _POINTS).clip(*ends)
+    # By how much the one that is ahead at the longest L leads, as a logarithm, and how sure it is.
     lead = np.log(second.values(at) / first.values(at))
     margin, growth_margin = _margins(first, second, at, seed)
     winner, other = known.first, known.second
@@ -125,16 +130,14 @@ def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Cros
         before = other if lead[0] < 0 else winner
         last = slice(int(np.argmin(lead)), None)
         at, lead, margin = at[last], lead[last], margin[last]
-        low, high = _start(at, lead + margin), _end(at, lead - margin)
+        low, high = _start(at, lead + margin), _reach(at, lead - margin)
         length = _reach(at, lead)
-        return replace(
-            known, status=BETWEEN, length=length, low=low, high=high, ahead_short=before
-        )
+        return replace(known, status=BETWEEN, length=length, low=low, high=high, ahead_short=before)
     growth = lead[-1] - lead[0]
     if abs(growth) <= growth_margin:
         return replace(known, status=APART)
     if growth > 0:
-        return replace(known, status=BELOW, high=_end(at, lead - margin))
+        return replace(known, status=BELOW, high=_reach(at, lead - margin))
     return replace(known, status=ABOVE, low=_start(at, margin - lead))
 
 
@@ -145,28 +148,23 @@ def _margins(first: Scaling, second: Scaling, at: Array, seed: int) -> tuple[Arr
     lengths' errors are (DiCiccio and Efron, Statistical Science 11, 1996).
     """
     random = np.random.default_rng(seed)
-    errors, variances = np.zeros((DRAWS, _POINTS + 1)), np.zeros((DRAWS, _POINTS + 1))
-    known = np.zeros(_POINTS + 1)
+    few = np.geomspace(at[0], at[-1], _MARGINS).clip(at[0], at[-1])
+    errors = variances = known = np.zeros(_MARGINS + 1)
     for fit in (first, second):
-        error = fit.errors(at)
+        error = fit.errors(few)
         error = np.column_stack([error, error[:, -1] - error[:, 0]])
         squares = np.sum(error**2, axis=0)
-        errors += random.standard_normal((DRAWS, len(error))) @ error
-        variances += random.chisquare(fit.degrees, (DRAWS, 1)) / fit.degrees * squares
-        known += squares
+        errors = errors + random.standard_normal((DRAWS, len(error))) @ error
+        variances = variances + random.chisquare(fit.degrees, (DRAWS, 1)) / fit.degrees * squares
+        known = known + squares
     ratios = np.abs(errors) / np.sqrt(np.maximum(variances, 1e-300))
     margins = np.quantile(ratios, LEVEL, axis=0) * np.sqrt(known)
-    return margins[:-1], float(margins[-1])
+    return np.interp(np.log(at), np.log(few), margins[:-1]), float(margins[-1])
 
 
 def _start(at: Array, rising: Array) -> float | None:
-    """Where the interval starts: the last length below 0 before it rises; None where open."""
+    """Where an interval starts: None where it is open, the longest L where it lies beyond."""
     return None if rising[0] >= 0 else _reach(at, rising) or float(at[-1])
-
-
-def _end(at: Array, rising: Array) -> float | None:
-    """Where the interval ends, None where open."""
-    return _reach(at, rising)
 
 
 def _reach(at: Array, rising: Array) -> float | None:
@@ -207,14 +205,10 @@ def _said(found: Crossover) -> str:
         between = found.bracket
         said = f"No crossover of {found.first} and {found.second} is fitted ({found.reason})"
         if between:
-            said += f"; the medians change places between L={between[0]:,} and {between[1]:,}"
+            said += f"; the medians change places between L={between[0]:,} and L={between[1]:,}"
         return said + "."
     if found.status == BETWEEN:
-        assert found.length is not None, "a crossing within the range has a length"
-        return (
-            f"{found.ahead_long} costs less than {_loser(found)} above L={_round(found.length)} "
-            f"({_interval(found)})."
-        )
+        return f"{found.ahead_long} costs less than {_loser(found)} above {found.where()}."
     ahead = f"{found.ahead_long} costs less than {_loser(found)} at L={found.shortest:,} to "
     ahead += f"{found.longest:,}"
     if found.status == APART:

@@ -21,7 +21,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report.facets import cells
-from report.finding import findings
+from report.finding import finding, findings
 from report.labels import one_line
 from report.load import Run
 from report.page.cell_table import HEAD, MOST_ROWS, cell_columns, cell_rows
@@ -63,6 +63,7 @@ def build_page(runs: Sequence[Run]) -> str:
             script=script,
             style=style,
             data={"chooser": chooser(found), "charts": shown, "cells": columns},
+            finding=finding(runs),
             findings=findings(runs),
             charts=drawn,
             pictures=pictures(runs),
