@@ -61,9 +61,10 @@ def _write_page(runs: Sequence[Run], out: Path) -> list[str]:
     from report.page.build import build_page
 
     page = build_page(runs)
+    said = finding(runs) or "No two models to compare."
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
-    return [finding(runs) or "No two models to compare.", f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
+    return [said, f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
 
 
 def _draw(runs: Sequence[Run], out: Path, formats: Sequence[str]) -> list[str]:

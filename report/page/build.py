@@ -31,13 +31,17 @@ from report.page.comparison import comparison
 from report.page.limits import limits
 from report.page.machines import data_cards, differences, in_words, machine_cards
 from report.page.methods import methods
-from report.page.pictures import pictures
+from report.page.pictures import TITLES, pictures
 from report.page.policy import policy
+from report.page.tables import behind_pictures, together
 from report.page.vega import specification
 
 HERE = Path(__file__).resolve().parent
 VEGA_LITE = "6.4"
 SCRIPTS = ("formats.js", "theme.js", "charts.js", "chooser.js", "cells.js")
+# Pictures and what numbers say together take seconds to work out; above this there are charts and
+# the tables behind them alone, and the page says so.
+MOST_CELLS = 2000
 # Of one chart's table in the page; the records hold all.
 MOST_CHART_ROWS = 400
 
@@ -45,6 +49,7 @@ MOST_CHART_ROWS = 400
 def build_page(runs: Sequence[Run]) -> str:
     """The whole page as text."""
     runs = _named_shortly(runs)
+    all_of_it = sum(len(run.records) for run in runs) <= MOST_CELLS
     # A script's end inside of a script would end it early; the library has none, ours neither.
     library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
     style = (HERE / "page.css").read_text()
@@ -66,7 +71,11 @@ def build_page(runs: Sequence[Run]) -> str:
             finding=finding(runs),
             findings=findings(runs),
             charts=drawn,
-            pictures=pictures(runs),
+            pictures=pictures(runs) if all_of_it else {},
+            picture_titles=TITLES,
+            picture_tables=behind_pictures(runs) if all_of_it else {},
+            together=together(runs) if all_of_it else [],
+            most_cells=MOST_CELLS,
             most_chart_rows=MOST_CHART_ROWS,
             head=HEAD,
             rows=cell_rows(found),

@@ -121,7 +121,7 @@ function drawLegend() {
 // Two narrow charts share a row; one left alone takes it whole.
 function fillRows() {
   let before = null;
-  for (const figure of document.querySelectorAll("#charts > .charts > .chart")) {
+  for (const figure of document.querySelectorAll("#charts .chart:has([data-chart])")) {
     if (data.charts[figure.querySelector("[data-chart]").dataset.chart].parts.length > 1) {
       figure.classList.add("wide");
       before?.classList.add("wide");

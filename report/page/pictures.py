@@ -19,14 +19,16 @@ from report.figures import FIGURES
 from report.load import Run
 from report.palette import styled
 
-# Drawing takes seconds where there are many panels; above this there are tables alone.
-MOST_CELLS = 2000
+TITLES = {
+    "memory_phases": "Training: memory by phase",
+    "tails": "Serving: tails of latency",
+    "roofline": "How near to what the machine allows",
+    "pareto": "Pareto front",
+}
 
 
 def pictures(runs: Sequence[Run]) -> dict[str, str]:
     """Figure name -> data URI of its SVG, for the figures that have data."""
-    if sum(len(run.records) for run in runs) > MOST_CELLS:
-        return {}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     return {name: uri for name in FIGURES if (uri := _picture(name, runs))}
 

@@ -33,6 +33,10 @@ themeButton.hidden = false;
 nameTheme();
 
 // Paper can't be clicked: what is folded by default is open on it.
-const methodsFold = document.querySelector("#methods details");
-addEventListener("beforeprint", () => { methodsFold.open = true; });
-addEventListener("afterprint", () => { methodsFold.open = false; });
+const folds = [...document.querySelectorAll("#methods details, #together details, #finding details")];
+let wereOpen = [];
+addEventListener("beforeprint", () => {
+  wereOpen = folds.map((fold) => fold.open);
+  for (const fold of folds) fold.open = true;
+});
+addEventListener("afterprint", () => folds.forEach((fold, place) => { fold.open = wereOpen[place]; }));
