@@ -60,11 +60,11 @@ def _write_page(runs: Sequence[Run], out: Path) -> list[str]:
     # Made in a second or two by libraries that drawing figures does without.
     from report.page.build import build_page
 
-    page = build_page(runs)
-    said = finding(runs) or "No two models to compare."
+    said = finding(runs)
+    page = build_page(runs, said)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
-    return [said, f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
+    return [said or "No two models to compare.", f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
 
 
 def _draw(runs: Sequence[Run], out: Path, formats: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ MOST_CELLS = 2000
 MOST_CHART_ROWS = 400
 
 
-def build_page(runs: Sequence[Run]) -> str:
-    """The whole page as text."""
+def build_page(runs: Sequence[Run], said: str | None = None) -> str:
+    """The whole page as text; `said` is its finding where that has been worked out already."""
+    said = finding(runs) if said is None else said
     runs = _named_shortly(runs)
     all_of_it = sum(len(run.records) for run in runs) <= MOST_CELLS
     # A script's end inside of a script would end it early; the library has none, ours neither.
@@ -68,7 +70,7 @@ def build_page(runs: Sequence[Run]) -> str:
             script=script,
             style=style,
             data={"chooser": chooser(found), "charts": shown, "cells": columns},
-            finding=finding(runs),
+            finding=_sentences(said),
             findings=findings(runs),
             charts=drawn,
             pictures=pictures(runs) if all_of_it else {},
@@ -93,6 +95,16 @@ def build_page(runs: Sequence[Run]) -> str:
             page_command=page_command(runs),
         )
     )
+
+
+def _sentences(text: str) -> list[str]:
+    """The sentences of a finding; a full stop in brackets ends none."""
+    ends, depth = [0], 0
+    for place, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and text[place : place + 2] == ". ":
+            ends.append(place + 2)
+    return [text[start:end].strip() for start, end in pairwise([*ends, len(text)]) if text]
 
 
 def _named_shortly(runs: Sequence[Run]) -> list[Run]:

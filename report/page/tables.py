@@ -34,7 +34,7 @@ class Table:
     title: str
     says: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def together(runs: Sequence[Run]) -> list[Table]:

@@ -13,7 +13,7 @@ from report.page.chart import Axis, Chart
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 HEIGHT = 300
-DASHES = ([], [6, 3], [1.5, 2.5])
+DASHES: tuple[list[float], ...] = ([], [6, 3], [1.5, 2.5])
 NUMBER = ",~r"
 # What the note beside the pointer says of a point.
 TOLD = ("line", "style", "x", "y", "low", "high", "n", "note")
