@@ -151,7 +151,7 @@ def _contrast(
         difference=fmean(a.values()) - fmean(b.values()),
         seeds=seeds,
         users=users,
-        why_no_seeds="" if seeds else f"{len(shared)} seeds in common; a test needs 2",
+        why_no_seeds="" if seeds else f"seeds in common: {len(shared)}; a test needs 2",
         why_no_users=why,
     )
 

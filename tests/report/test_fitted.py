@@ -48,7 +48,10 @@ def test_the_crossing_is_ringed_where_the_curves_meet(figure, made):
     # 1.6 L / 50 = L / 50 * (1 + L / 400) at L = 240.
     assert ring.get_xdata()[0] == pytest.approx(240, rel=0.01)
     assert ring.get_ydata()[0] == pytest.approx(1.6 * 240 / 50, rel=0.01)
-    assert "Mamba4Rec costs less than SASRec above L=240 (95%: 240 to 240)" in made.joined(drawn)
+    assert (
+        "Ring, bar 95%: Mamba4Rec costs less than SASRec above L=240 (95%: 240 to 240)"
+        in made.joined(drawn)
+    )
 
 
 def test_a_band_ends_where_the_measured_lengths_end(figure):

@@ -81,7 +81,7 @@ def test_seeds_are_paired_by_their_number(made, run_json):
 def test_one_seed_allows_no_test_over_seeds_and_it_is_said(made, run_json):
     (contrast,) = contrasts(load_runs([run_json(fits(made, {"sasrec": [0.15], "gru4rec": [0.1]}))]))
     assert contrast.seeds is None
-    assert contrast.why_no_seeds == "1 seeds in common; a test needs 2"
+    assert contrast.why_no_seeds == "seeds in common: 1; a test needs 2"
     assert contrast.why_no_users == "the ranks of users are not kept beside the records"
     assert not contrast.distinguishable
 
