@@ -65,36 +65,57 @@ class Budget:
         """ "SASRec at L=50 reaches 95% of the best NDCG@10 after 31 epochs, 12.0 s"."""
         lead = f"{self.label} at L={self.seq_len}"
         goal = f"{self.share:.0%} of the best NDCG@10"
-        if self.epochs.value is None or self.seconds.value is None:
+        if self.epochs.value is None:
             tried = f"{self.epochs.beyond:g} epochs"
-            return f"{lead} does not reach {goal} in {tried} ({self.reached} of {self.seeds} seeds)"
-        unit = time_unit(self.seconds.value)
-        took = f"{number(self.seconds.value / unit.size)} {unit.name}"
+            return f"{lead} does not reach {goal} in {tried}{self._seeds()}"
         joules = self.joules.value if self.joules else None
         energy = f", {number(joules)} J ({self.energy_source})" if joules is not None else ""
-        some = "" if self.reached == self.seeds else f" ({self.reached} of {self.seeds} seeds)"
-        return f"{lead} reaches {goal} after {self.epochs.value:g} epochs, {took}{energy}{some}"
+        took = _duration(self.seconds.value)
+        return f"{lead} reaches {goal} after {self.epochs.value:g} epochs, {took}{energy}" + (
+            "" if self.reached == self.seeds else self._seeds()
+        )
+
+    def took(self) -> str:
+        """ "SASRec 12.0 s", or "SASRec more than 76.0 s (1 of 3 seeds)"."""
+        if self.seconds.value is None:
+            return f"{self.label} more than {_duration(self.seconds.beyond)}{self._seeds()}"
+        some = "" if self.reached == self.seeds else self._seeds()
+        return f"{self.label} {_duration(self.seconds.value)}{some}"
+
+    def _seeds(self) -> str:
+        return f" ({self.reached} of {self.seeds} seed{'s' if self.seeds > 1 else ''})"
 
 
 def budgets(runs: Sequence[Run], shares: Sequence[float] = SHARES) -> list[Budget]:
     """A budget for each panel of fits, length, share and model, in this order."""
     trained = panels(cells(runs, "train_epoch"))
-    found = []
-    for panel in panels(cells(runs, "fit")):
-        for seq_len in panel.lengths:
-            learnt = {line.label: _curves(line, seq_len) for line in panel.lines}
-            tops = [[max(scores) for scores, _ in curves] for curves in learnt.values() if curves]
-            best = [statistics.fmean(top) for top in tops]
-            if not best:
-                continue
-            for share in shares:
-                target = share * max(best)
-                found += [
-                    _budget(panel, line, seq_len, share, target, learnt[line.label], trained)
-                    for line in panel.lines
-                    if learnt[line.label]
-                ]
-    return found
+    return [
+        budget
+        for panel in panels(cells(runs, "fit"))
+        for seq_len in panel.lengths
+        for share in shares
+        for budget in budgets_at(panel, seq_len, share, trained)
+    ]
+
+
+def budgets_at(
+    panel: Panel, seq_len: int, share: float, trained: Sequence[Panel] = ()
+) -> list[Budget]:
+    """The budget of each model of a panel of fits at one length.
+
+    Args:
+        trained: panels of `train_epoch`, where joules are looked for.
+    """
+    learnt = {line.label: _curves(line, seq_len) for line in panel.lines}
+    tops = [[max(scores) for scores, _ in curves] for curves in learnt.values() if curves]
+    if not tops:
+        return []
+    target = share * max(statistics.fmean(top) for top in tops)
+    return [
+        _budget(panel, line, seq_len, share, target, learnt[line.label], trained)
+        for line in panel.lines
+        if learnt[line.label]
+    ]
 
 
 def _curves(line: Line, seq_len: int) -> list[tuple[list[float], list[float]]]:
@@ -139,6 +160,12 @@ def _budget(
         joules=None if each is None else _times(epochs, each),
         energy_source=source,
     )
+
+
+def _duration(seconds: float | None) -> str:
+    assert seconds is not None, "a cost is a number or a bound"
+    unit = time_unit(seconds)
+    return f"{number(seconds / unit.size)} {unit.name}"
 
 
 def _cost(reached: Sequence[float | None], ends: Sequence[float]) -> Cost:

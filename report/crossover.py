@@ -80,6 +80,11 @@ class Crossover:
         """One or two sentences without units, such as "A costs less above L=840 (95%: ...)."."""
         return " ".join([_said(self), *(f"{limit}." for limit in self.limits)])
 
+    @property
+    def behind_long(self) -> str:
+        """Who costs more at the longest length."""
+        return self.second if self.ahead_long == self.first else self.first
+
     def where(self) -> str:
         """ "L=840 (95%: 610 to 1,200)"; only for a crossing within the measured lengths."""
         assert self.length is not None, "there is a crossing within the measured lengths"
@@ -208,16 +213,12 @@ def _said(found: Crossover) -> str:
             said += f"; the medians change places between L={between[0]:,} and L={between[1]:,}"
         return said + "."
     if found.status == BETWEEN:
-        return f"{found.ahead_long} costs less than {_loser(found)} above {found.where()}."
-    ahead = f"{found.ahead_long} costs less than {_loser(found)} at L={found.shortest:,} to "
+        return f"{found.ahead_long} costs less than {found.behind_long} above {found.where()}."
+    ahead = f"{found.ahead_long} costs less than {found.behind_long} at L={found.shortest:,} to "
     ahead += f"{found.longest:,}"
     if found.status == APART:
         return f"{ahead}; their ratio does not clearly change with L."
     return f"{ahead}; a crossover, if there is one, lies {found.status} ({_interval(found)})."
-
-
-def _loser(found: Crossover) -> str:
-    return found.second if found.ahead_long == found.first else found.first
 
 
 def _interval(found: Crossover) -> str:

@@ -17,7 +17,7 @@ from report.fastest import fastest
 from report.labels import number, time_unit
 from report.load import Run
 from report.series import Line, Panel, Point, panels
-from report.significance import Contrast, contrasts
+from report.significance import Contrast, contrasts_at
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def finding(runs: Sequence[Run]) -> str:
     parts = [
         _speed(_widest(panels(cells(runs, "train_epoch"))), "epoch_time", "to train"),
         _speed(_widest(panels(served)), "latency_p50", "to answer one user"),
-        _accuracy(_widest(panels(cells(runs, "fit"))), runs),
+        _accuracy(_widest(panels(cells(runs, "fit")))),
     ]
     return " ".join(part for part in parts if part)
 
@@ -147,17 +147,13 @@ def _crossed(found: Crossover) -> str:
     return "; where they cross is not clear" if found.status != APART else ""
 
 
-def _accuracy(panel: Panel | None, runs: Sequence[Run]) -> str:
+def _accuracy(panel: Panel | None) -> str:
     """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647, but others can't be told apart ..."."""
     ranked = rank(panel, "ndcg@10", highest=True) if panel is not None else None
     if panel is None or ranked is None:
         return ""
     (best, point), *others = ranked.entries
-    found = {
-        frozenset((c.first, c.second)): c
-        for c in contrasts(runs)
-        if c.panel == panel and c.seq_len == ranked.seq_len
-    }
+    found = {frozenset((c.first, c.second)): c for c in contrasts_at(panel, ranked.seq_len)}
     beside = [(line.label, found[frozenset((best.label, line.label))]) for line, _ in others]
     same = [label for label, contrast in beside if not contrast.distinguishable]
     lower = [label for label, contrast in beside if contrast.distinguishable]

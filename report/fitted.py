@@ -73,12 +73,20 @@ def fit_notes(found: Sequence[Panel], metric: str, *, symbol: str = "t") -> list
         for label, fit in fits.items():
             if isinstance(fit, NotFitted):
                 refused.setdefault(fit.reason, []).append(label)
-        crossed = [each.in_words().split(". ")[0].rstrip(".") for each in crossings(panel, metric)]
-        notes += [f"Crossover (ring; bar 95%){where}: {said}" for said in crossed]
+        notes += [f"{_crossed(each)}{where}" for each in crossings(panel, metric)]
     return notes + [
         f"No fit: {', '.join(dict.fromkeys(labels))} ({reason})"
         for reason, labels in refused.items()
     ]
+
+
+def _crossed(found: Crossover) -> str:
+    if found.status == BETWEEN:
+        costs_less = f"{found.ahead_long} costs less than {found.behind_long}"
+        return f"Ring, bar 95%: {costs_less} above {found.where()}"
+    assert found.bracket is not None, "without a crossing there are neighbours"
+    low, high = found.bracket
+    return f"{found.first} and {found.second} change places between L={low:,} and L={high:,}"
 
 
 def _exponent(label: str, fit: Scaling) -> str:

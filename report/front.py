@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from report.curves import samples_of
 from report.facets import Cell, cells
@@ -202,13 +201,13 @@ def _number(ax: Axes, front: Front, label: str, metric: str, size: float, above:
         va="bottom" if above > 0 else "top",
         fontsize=9.5,
         color=look(front.lines[label].model).color,
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.75},
         zorder=7,
     )
 
 
 def _cost_axis(ax: Axes, costs: Sequence[float], unit: Unit) -> None:
-    low, high = min(costs) / unit.size / 1.6, max(costs) / unit.size * 1.9
+    low, high = min(costs) / unit.size / 1.6, max(costs) / unit.size * 2.2
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ticks = plain_ticks(low, high, crowded=60)

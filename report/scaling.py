@@ -122,7 +122,7 @@ def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> S
     if r2 < LEAST_R2:
         return NotFitted(_why_not(t, r2))
     slopes = _slopes(form, at, fitted[form], free[1], free[2], at[-1])
-    degrees = len(t) - _COEFFICIENTS
+    degrees = len(t) - int(used[form].sum())
     error = math.sqrt(float(np.sum(np.log(t / fitted[form]) ** 2)) / degrees)
     return Scaling(
         a=a,

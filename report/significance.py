@@ -29,6 +29,7 @@ ALPHA = 0.05
 NDCG = "ndcg@10"
 RANKS = "test_rank"
 TOP_K = 10
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,25 @@ class Contrast:
 
 
 def contrasts(runs: Sequence[Run]) -> list[Contrast]:
-    """All pairs of models of each panel of fits and each length, with Holm over these pairs."""
-    found = []
-    for panel in panels(cells(runs, "fit")):
-        for seq_len in panel.lengths:
-            found += _holm([*_pairs(panel, seq_len)])
-    return found
+    """All pairs of models of each panel of fits and each length."""
+    return [
+        contrast
+        for panel in panels(cells(runs, "fit"))
+        for seq_len in panel.lengths
+        for contrast in contrasts_at(panel, seq_len)
+    ]
+
+
+def contrasts_at(panel: Panel, seq_len: int) -> list[Contrast]:
+    """All pairs of models of a panel of fits at one length, with Holm over these pairs."""
+    good = {line.label: _with_accuracy(line.cells.get(seq_len, [])) for line in panel.lines}
+    labels = [label for label, group in good.items() if group]
+    return _holm(
+        [
+            _contrast(panel, seq_len, one, other, good[one], good[other])
+            for one, other in combinations(labels, 2)
+        ]
+    )
 
 
 def paired_test(
@@ -96,7 +110,7 @@ def paired_test(
     if len(differences) < 2:
         return None
     middle = float(differences.mean())
-    if np.ptp(differences) == 0:
+    if np.ptp(differences) <= _ROUNDING * np.max(np.abs(differences)):
         return PairedTest(middle, middle, middle, float(middle == 0), len(differences))
     result = stats.ttest_1samp(differences, 0.0)
     low, high = result.confidence_interval(0.95)
@@ -118,15 +132,6 @@ def user_ndcg(ranks: Sequence[float] | Array) -> Array:
     return np.where(found <= TOP_K, 1 / np.log2(found + 1), 0.0)
 
 
-def _pairs(panel: Panel, seq_len: int) -> list[Contrast]:
-    good = {line.label: _with_accuracy(line.cells.get(seq_len, [])) for line in panel.lines}
-    labels = [label for label, group in good.items() if group]
-    return [
-        _contrast(panel, seq_len, one, other, good[one], good[other])
-        for one, other in combinations(labels, 2)
-    ]
-
-
 def _with_accuracy(group: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in group if cell.ok and cell.record.value(NDCG) is not None]
 
@@ -146,7 +151,7 @@ def _contrast(
         difference=fmean(a.values()) - fmean(b.values()),
         seeds=seeds,
         users=users,
-        why_no_seeds="" if seeds else f"{len(shared)} seeds in common; a test needs 2",
+        why_no_seeds="" if seeds else f"seeds in common: {len(shared)}; a test needs 2",
         why_no_users=why,
     )
 

@@ -205,5 +205,5 @@ def test_the_curve_is_within_its_band_in_about_95_of_100_cases(name: str, count:
             low, high = fit.bounds(at)
             inside[place] += low <= float(curve(np.array(at))) <= high
     print(f"\n{name}, {count} lengths: {inside / 10}%")
-    # The choice between two formulas, and coefficients held at 0, move it: 91 to 99% measured.
+    # The choice between two formulas, and coefficients held at 0, move it: 91 to 96% measured.
     assert np.all(inside >= 900)
