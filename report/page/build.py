@@ -139,6 +139,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     # The filter `tojson` writes <, > and & as escapes, so that no text ends the script around it.
     environment.policies["json.dumps_function"] = _dumps
