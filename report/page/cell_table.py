@@ -19,7 +19,7 @@ from report.page.rerun import command
 
 # Of the table: the first of these that a cell has is its time, its tail, its memory, its accuracy.
 TIMES = ("epoch_time", "latency_p50", "rank_time", "load_time", "fit_time")
-TAILS = ("latency_p99", "latency_p95")
+TAILS = ("latency_p99",)
 PEAKS = ("cuda_allocated_peak", "memory_peak")
 SCORES = ("ndcg@10",)
 NUMBERS = {"time": TIMES, "tail": TAILS, "peak": PEAKS, "score": SCORES}

@@ -90,6 +90,7 @@ def _over_length(
         if value > 0
     ]
     measured = [p.value for c in curves for curve in c[main] for p in curve.points]
+    told = [name for name in metrics if any(curve.points for c in curves for curve in c[name])]
     if not measured or not values:
         return None
     unit = unit_of(max(measured))
@@ -106,7 +107,7 @@ def _over_length(
         value_axis(f"{what} ({unit.name})", [value / unit.size for value in values]),
         keys_of([line for panel in found for line in panel.lines]),
         parts,
-        styles=tuple(text for text in metrics.values() if text),
+        styles=tuple(metrics[name] for name in told if metrics[name]),
     )
 
 
