@@ -110,7 +110,9 @@ def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> S
     _check(lengths, seconds)
     kept = sorted((at, float(np.median(s))) for at, s in zip(lengths, seconds, strict=True) if s)
     if len(kept) < FEWEST_LENGTHS:
-        return NotFitted(f"{len(kept)} lengths measured; a fit needs {FEWEST_LENGTHS}")
+        return NotFitted(
+            f"{len(kept)} length{'s' * (len(kept) != 1)} measured; a fit needs {FEWEST_LENGTHS}"
+        )
     if zero := [at for at, value in kept if value <= 0]:
         return NotFitted(f"nothing was used at L={zero[0]}; a fit needs values above 0")
     at, t = np.array([at for at, _ in kept], dtype=float), np.array([value for _, value in kept])
