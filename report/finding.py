@@ -163,9 +163,7 @@ def _accuracy(panel: Panel | None) -> str:
     if same:
         said += f", but {_listed(same)} can't be told apart from it"
     if lower:
-        said += (
-            f"{';' if same else ','} {_listed(lower)} {'is' if len(lower) == 1 else 'are'} lower"
-        )
+        said += f"; {_listed(lower)} {'is' if len(lower) == 1 else 'are'} lower"
     return f"{said} ({_tested([contrast for _, contrast in beside])})."
 
 

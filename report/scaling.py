@@ -110,7 +110,9 @@ def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> S
     _check(lengths, seconds)
     kept = sorted((at, float(np.median(s))) for at, s in zip(lengths, seconds, strict=True) if s)
     if len(kept) < FEWEST_LENGTHS:
-        return NotFitted(f"{len(kept)} lengths measured; a fit needs {FEWEST_LENGTHS}")
+        return NotFitted(
+            f"{len(kept)} length{'s' * (len(kept) != 1)} measured; a fit needs {FEWEST_LENGTHS}"
+        )
     if zero := [at for at, value in kept if value <= 0]:
         return NotFitted(f"nothing was used at L={zero[0]}; a fit needs values above 0")
     at, t = np.array([at for at, _ in kept], dtype=float), np.array([value for _, value in kept])
@@ -155,13 +157,17 @@ def _check(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> None:
 
 def _polynomial(at: Array, t: Array) -> tuple[float, float, float]:
     """a, b, c, of which none is negative."""
-    scaled = at / at[-1]
-    found, _ = optimize.nnls(np.stack([1 / t, scaled / t, scaled**2 / t], axis=1), np.ones(len(t)))
-    return float(found[0]), float(found[1] / at[-1]), float(found[2] / at[-1] ** 2)
+    scaled, unit = at / at[-1], t[0]
+    columns = np.stack([np.ones_like(at), scaled, scaled**2], axis=1) * unit / t[:, None]
+    found, _ = optimize.nnls(columns, np.ones(len(t)))
+    a, b, c = (float(x) for x in unit * found / at[-1] ** np.arange(3))
+    return a, b, c
 
 
 def _power(at: Array, t: Array) -> tuple[tuple[float, float, float], float, float]:
     """a, b, p of the best a + b L^p, and the ends of p's interval."""
+    unit = t[0]
+    t = t / unit
 
     def squares(p: float) -> float:
         return float(_profile(at, t, np.array([p]))[0][0])
@@ -176,7 +182,8 @@ def _power(at: Array, t: Array) -> tuple[tuple[float, float, float], float, floa
         inside = squares(edge) <= most or math.isclose(edge, best)
         ends.append(edge if inside else optimize.brentq(lambda p: squares(p) - most, edge, best))
     _, a, b = _profile(at, t, np.array([best]))
-    return (float(a[0]), float(b[0] / at[-1] ** best), best), float(ends[0]), float(ends[1])
+    free = float(unit * a[0]), float(unit * b[0] / at[-1] ** best), best
+    return free, float(ends[0]), float(ends[1])
 
 
 def _profile(at: Array, t: Array, p: Array) -> tuple[Array, Array, Array]:
@@ -184,7 +191,7 @@ def _profile(at: Array, t: Array, p: Array) -> tuple[Array, Array, Array]:
     one, grown = 1 / t, (at / at[-1]) ** p[:, None] / t  # (n,), (P, n)
     s00, s01, s11 = one @ one, grown @ one, np.sum(grown**2, axis=1)
     r0, r1 = np.sum(one), np.sum(grown, axis=1)
-    left = np.maximum(s00 * s11 - s01**2, 1e-300)
+    left = np.maximum(s00 * s11 - s01**2, 1e-14 * s00 * s11)
     a, b = (s11 * r0 - s01 * r1) / left, (s00 * r1 - s01 * r0) / left
     b = np.where(a < 0, r1 / s11, np.maximum(b, 0.0))
     a = np.where(a < 0, 0.0, np.where(b == 0, r0 / s00, a))
