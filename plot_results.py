@@ -1,7 +1,11 @@
-"""Print what a run measured and draw its figures: python plot_results.py results/run.json
+"""Print what a run measured and draw its figures, or write them as one page that answers questions.
 
-Takes the suite's benchmark JSON or a run folder, several of them to see runs side by side. Exit
-code 2 and one line on stderr where a file can't be used; then nothing is written.
+    python plot_results.py results/run.json           a table here, figures in plots/
+    python plot_results.py --page results/run.json    one HTML file: results/page.html
+
+Takes the suite's benchmark JSON or a run folder, several of them to see runs side by side; without
+any the newest of results/*.json, else the reference runs. Exit code 2 and one line on stderr where
+a file can't be used; then nothing is written.
 """
 
 from __future__ import annotations
@@ -14,42 +18,85 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from report.finding import findings
-from report.load import InputError, load_runs
-from report.save import FORMATS, save_figures
+from report.finding import finding, findings
+from report.load import InputError, Run, load_runs
+from report.save import ALLOWED, FORMATS, save_figures
 from report.table import print_table
+
+PAGE = Path("results/page.html")
+PLOTS = Path("plots")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    out = arguments.out or (PAGE if arguments.page else PLOTS)
     try:
-        runs = load_runs(arguments.files)
-        saved = save_figures(runs, arguments.out, arguments.format)
-    except InputError as error:
+        runs = load_runs(arguments.files or default_files(Path("results")))
+        lines = _write_page(runs, out) if arguments.page else _draw(runs, out, arguments.format)
+    except (InputError, PageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {arguments.out}: figures can't be written: {error}", file=sys.stderr)
+        print(f"error: {out}: can't be written: {error.strerror or error}", file=sys.stderr)
         return 2
     console = Console(highlight=False)
-    print_table(runs, console)
-    for line in ["", *findings(runs), *saved.in_words(arguments.out)]:
+    for line in lines:
         console.print(Text(line), soft_wrap=True)
     return 0
 
 
+def default_files(results: Path) -> list[Path]:
+    """The newest result file, else the reference runs; InputError where there are none."""
+    own = sorted(results.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    files = own[-1:] or sorted((results / "reference").glob("*.json"))
+    if not files:
+        raise InputError(results, "no result file; measure one with `pytest bench/` or name one")
+    return files
+
+
+def _write_page(runs: Sequence[Run], out: Path) -> list[str]:
+    if out.is_dir():
+        raise PageError(f"{out}: a folder; --page writes one file, such as {out / 'page.html'}")
+    # Made in a second or two by libraries that drawing figures does without.
+    from report.page.build import build_page
+
+    said = finding(runs)
+    page = build_page(runs, said)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return [said or "No two models to compare.", f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
+
+
+def _draw(runs: Sequence[Run], out: Path, formats: Sequence[str]) -> list[str]:
+    saved = save_figures(runs, out, formats)
+    print_table(runs, Console(highlight=False))
+    return ["", *findings(runs), *saved.in_words(out)]
+
+
+class PageError(ValueError):
+    """A place that no page can be written to; the message is one line for the user."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("files", nargs="+", type=Path, help="benchmark JSON files or run folders")
-    parser.add_argument("--out", type=Path, default=Path("plots"), help="folder for the figures")
-    parser.add_argument("--format", type=_formats, default=FORMATS, help="png, svg or png,svg")
+    parser.add_argument("files", nargs="*", type=Path, help="benchmark JSON files or run folders")
+    parser.add_argument("--page", action="store_true", help="write one self-contained HTML file")
+    parser.add_argument(
+        "--out", type=Path, help=f"folder for figures ({PLOTS}), file for the page ({PAGE})"
+    )
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=FORMATS,
+        help="png, svg, pdf, or several with commas (default: png,svg)",
+    )
     return parser
 
 
 def _formats(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not set(chosen) <= set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(FORMATS)}")
+    if not set(chosen) <= set(ALLOWED):
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {', '.join(ALLOWED)}")
     return chosen
 
 

@@ -35,7 +35,9 @@ def measure_fit(cell: Cell, setting: Setting, findings: Findings, *, weights: Pa
     if len(course.scores) - course.best_epoch < cell.patience:
         findings.flags.append("max_epochs")  # patience did not end it: it may not have converged
     with findings.phase("measured"):
-        findings.metrics |= ranking_metrics(workload.test_ranks(course), TOP_K)
+        found = workload.test_ranks(course)
+        findings.metrics |= ranking_metrics(found, TOP_K)
+    findings.raw["test_rank"] = found.tolist()
     findings.metrics |= _course_metrics(course)
     findings.metrics["params"] = fact(workload.model.num_parameters(), "1", "counted")
     findings.samples |= {

@@ -106,6 +106,9 @@ class Metric:
                 raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
 
 
+_METRIC_FIELDS = frozenset(field.name for field in dataclasses.fields(Metric))
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number that a float holds."""
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -253,5 +256,4 @@ def _are_numbers(numbers: Any) -> bool:
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
-    known = {field.name for field in dataclasses.fields(Metric)}
-    return Metric(**{name: value for name, value in entry.items() if name in known})
+    return Metric(**{name: value for name, value in entry.items() if name in _METRIC_FIELDS})

@@ -14,6 +14,7 @@ from dataclasses import replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from report.budget import SHARES, Budget, budgets_at
 from report.draw import curve
 from report.facets import Cell, cells
 from report.labels import Unit, model_label, tick, time_unit
@@ -90,23 +91,37 @@ def learning(runs: Sequence[Run]) -> Figure | None:
         return None
     used = [cell for panel in found for cell in panel.cells]
     unit = time_unit(max(seconds))
+    budgets = [budgets_at(panel, panel.lengths[0], SHARES[0]) for panel in found]
     page = sheet(
         "Learning: NDCG@10 (validation) over training time",
         [panel.title for panel in found],
         handles=[
             *model_handles(found),
             style_handle("best epoch (one line per seed)", "none", "o"),
+            style_handle(f"{SHARES[0]:.0%} of the best", ":"),
         ],
-        notes=[*gap_notes(found, NDCG), *flag_notes(used)],
+        notes=[*gap_notes(found, NDCG), *_reached(found, budgets), *flag_notes(used)],
         footer=[*kernel_note(used), *footer(used)],
     )
-    for ax, panel in zip(page.axes, curves, strict=True):
+    for ax, panel, needed in zip(page.axes, curves, budgets, strict=True):
         for line, seeds in panel:
             for xs, ys in seeds:
                 _seed(ax, line, [x / unit.size for x in xs], ys)
+        for budget in needed[0:1]:
+            ax.axhline(budget.target, color="#555555", lw=1.0, ls=":", label="target", zorder=0.9)
         _time_axis(ax, [seeds for _, seeds in panel], unit)
         ax.set_ylabel("NDCG@10, validation")
     return page.figure
+
+
+def _reached(found: Sequence[Panel], budgets: Sequence[Sequence[Budget]]) -> list[str]:
+    """What each model took to the dotted line, by panel."""
+    return [
+        f"To {SHARES[0]:.0%} of the best{f' ({panel.title})' if panel.title else ''}: "
+        + "; ".join(budget.took() for budget in needed)
+        for panel, needed in zip(found, budgets, strict=True)
+        if needed
+    ]
 
 
 def _learned(line: Line) -> list[tuple[list[float], list[float]]]:

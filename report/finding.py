@@ -2,7 +2,7 @@
 
 At the longest L that most models share: the fastest to train, the most accurate, and whether the
 gap to the second is larger than the spread over seeds. An extrapolated time or a missing model is
-said too.
+said too. `finding` says what all of it comes to, for the head of a page.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from report.crossover import APART, BETWEEN, UNKNOWN, Crossover, crossover
+from report.curves import curve_of
 from report.facets import cells
+from report.fastest import fastest
 from report.labels import number, time_unit
 from report.load import Run
 from report.series import Line, Panel, Point, panels
+from report.significance import Contrast, contrasts_at
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,88 @@ def _absent(panel: Panel, ranked: Ranked) -> str:
     have = {line.label for line, _ in ranked.entries}
     absent = [line.label for line in panel.lines if line.label not in have]
     return f"; no number for {', '.join(absent)}" if absent else ""
+
+
+def finding(runs: Sequence[Run]) -> str:
+    """What it all comes to, with its uncertainty: who is fastest at either end of L, where they
+    change places, and which accuracies can't be told apart; "" where nothing can be compared.
+
+    Each part speaks of one panel: the one with the most lengths, then models.
+    """
+    served = [c for c in cells(runs, "recommend") if c.record.config.get("batch_size") == 1]
+    parts = [
+        _speed(_widest(panels(cells(runs, "train_epoch"))), "epoch_time", "to train"),
+        _speed(_widest(panels(served)), "latency_p50", "to answer one user"),
+        _accuracy(_widest(panels(cells(runs, "fit")))),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _widest(found: Sequence[Panel]) -> Panel | None:
+    """The panel that compares most: lengths, then models, then repeats."""
+    return max(found, key=lambda p: (len(p.lengths), len(p.lines), len(p.cells)), default=None)
+
+
+def _speed(panel: Panel | None, metric: str, doing: str) -> str:
+    """ "On ML-1M the fastest to train is SASRec at L=50 (...) and GRU4Rec at L=4,096 (...)."."""
+    ends = fastest(panel, metric) if panel is not None else []
+    if panel is None or not ends:
+        return ""
+    curves = {line.label: curve_of(line, metric) for line in panel.lines}
+    short, long = ends[0], ends[-1]
+    said = f"On {panel.facets['dataset']} the fastest {doing} is {short.in_words()}"
+    if long is not short:
+        said += f" and {'again ' if long.first == short.first else ''}{long.in_words()}"
+    if short.first != long.first:
+        said += _crossed(crossover(curves[short.first], curves[long.first]))
+    if short.extrapolated or long.extrapolated:
+        said += ", extrapolated from a part of an epoch"
+    for curve in curves.values():
+        if curve.oom_from is not None:
+            said += f"; {curve.label} ran out of memory at L={curve.oom_from:,}"
+    return f"{said}."
+
+
+def _crossed(found: Crossover) -> str:
+    """Where the two change places, as far as it is known."""
+    if found.status == BETWEEN and found.length is not None:
+        return f"; they cross at {found.where()}"
+    if found.bracket is not None:
+        low, high = found.bracket
+        why = f" ({found.reason})" if found.status == UNKNOWN else ""
+        return f"; they change places between L={low:,} and {high:,}{why}"
+    return "; where they cross is not clear" if found.status != APART else ""
+
+
+def _accuracy(panel: Panel | None) -> str:
+    """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647, but others can't be told apart ..."."""
+    ranked = rank(panel, "ndcg@10", highest=True) if panel is not None else None
+    if panel is None or ranked is None:
+        return ""
+    (best, point), *others = ranked.entries
+    found = {frozenset((c.first, c.second)): c for c in contrasts_at(panel, ranked.seq_len)}
+    beside = [(line.label, found[frozenset((best.label, line.label))]) for line, _ in others]
+    same = [label for label, contrast in beside if not contrast.distinguishable]
+    lower = [label for label, contrast in beside if contrast.distinguishable]
+    dataset = panel.facets["dataset"]
+    said = f"The highest NDCG@10 on {dataset} at L={ranked.seq_len:,} is {best.label}'s, "
+    said += f"{point.value:.4f}"
+    if same:
+        said += f", but {_listed(same)} can't be told apart from it"
+    if lower:
+        said += f"; {_listed(lower)} {'is' if len(lower) == 1 else 'are'} lower"
+    return f"{said} ({_tested([contrast for _, contrast in beside])})."
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+
+
+def _tested(beside: Sequence[Contrast]) -> str:
+    """What the verdict rests on."""
+    seeds = [c.seeds.count for c in beside if c.seeds is not None]
+    users = [c.users.count for c in beside if c.users is not None]
+    over = [f"{min(n):,} {name}" for n, name in ((seeds, "seeds"), (users, "users")) if n]
+    if not over:
+        return "one seed, no test"
+    return f"paired t tests over {' and '.join(over)}, Holm over all pairs, 5%"

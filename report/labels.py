@@ -42,6 +42,8 @@ BYTES = (Unit("MiB", 2.0**20), Unit("GiB", 2.0**30))
 
 def one_line(text: str, width: int = 120) -> str:
     """The text without control characters and line breaks, cut with "…" after `width`."""
+    if len(text) <= width and text.isprintable() and "  " not in text and text == text.strip():
+        return text  # as nearly all are; a large run asks a million times
     plain = "".join(char if char.isprintable() else " " for char in text)
     plain = " ".join(plain.split())
     return plain if len(plain) <= width else plain[: width - 1].rstrip() + "…"

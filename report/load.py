@@ -36,6 +36,7 @@ class Run:
     Args:
         label: tells this run from the others that were loaded with it.
         dataset_line: the suite's own sentence on which data were used and why, or "".
+        argv: what pytest was given, without folders outside of the checkout; () where unknown.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Run:
     commit: str
     machine: dict[str, Any] = field(repr=False)
     records: tuple[Record, ...] = field(repr=False)
+    argv: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
@@ -139,6 +141,7 @@ def _run(path: Path, label: str, content: dict[str, Any]) -> Run:
         commit=_text(content.get("commit")) or "unknown",
         machine=machine if isinstance(machine, dict) else {},
         records=tuple(_record(path, entry) for entry in content["records"]),
+        argv=_words(content.get("argv")),
     )
 
 
@@ -170,6 +173,11 @@ def _distinct(names: list[str], paths: list[str]) -> list[str]:
         if len(set(shown)) == len(shown):
             return shown
     return [f"{place}: {one_line(name, 36)}" for place, name in enumerate(names, start=1)]
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    words = value if isinstance(value, list) else []
+    return tuple(one_line(word, 300) for word in words if isinstance(word, str))
 
 
 def _text(value: Any) -> str:

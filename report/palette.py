@@ -91,6 +91,7 @@ STYLE: Any = {
     "text.parse_math": False,
     # Text as outlines and a fixed salt: the same picture and the same bytes on any machine.
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "seqrec-bench",
 }
 

@@ -18,7 +18,10 @@ from report.figures import FIGURES
 from report.load import Run
 from report.palette import styled
 
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg")  # what is written where nothing else is asked for
+ALLOWED = (*FORMATS, "pdf")
+# Without a date in it, so that equal records give equal bytes.
+_UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,13 @@ class Saved:
 @styled
 def save_figures(runs: Sequence[Run], out: Path, formats: Sequence[str] = FORMATS) -> Saved:
     """Write each figure that has data as `out`/NAME.FORMAT; OSError where that is not possible."""
-    # Without a date in it; a name with letters that the font lacks is shown with boxes, in silence.
+    # A name with letters that the font lacks is shown with boxes, in silence.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     figures = {name: make(list(runs)) for name, make in FIGURES.items()}
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     out.mkdir(parents=True, exist_ok=True)
+    for figure in drawn.values():
+        _settle(figure)
     files = [
         _write(figure, out / f"{name}.{kind}", kind)
         for name, figure in drawn.items()
@@ -50,8 +55,20 @@ def save_figures(runs: Sequence[Run], out: Path, formats: Sequence[str] = FORMAT
     return Saved(files, [name for name in figures if name not in drawn])
 
 
+def _settle(figure: Figure) -> None:
+    """Lay the figure out and round where its axes stand: the last digits are not always the same,
+    and names in an SVG are made of all of them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(tuple(round(edge, 4) for edge in ax.get_position().bounds))
+
+
 def _write(figure: Figure, path: Path, kind: str) -> Path:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(path, format=kind, metadata=_UNDATED.get(kind))
     return path

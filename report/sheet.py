@@ -58,7 +58,8 @@ def sheet(
     width = WIDTH if columns == 1 else WIDTH * 1.3
     inside = width - 2 * MARGIN
     heading = wrap(title, inside, TITLE_SIZE, bold=True)
-    small = [part for text in [*notes, *footer] for part in wrap(text, inside, NOTE_SIZE)]
+    # A long line of small letters comes out up to 2% wider than its letters' widths, by rounding.
+    small = [part for text in [*notes, *footer] for part in wrap(text, inside / 1.025, NOTE_SIZE)]
     legend_columns = _legend_columns(handles, width)
     legend_rows = math.ceil(len(handles) / legend_columns)
     top = MARGIN + TITLE_INCHES * len(heading) + LEGEND_INCHES * legend_rows

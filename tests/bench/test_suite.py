@@ -16,7 +16,10 @@ import psutil
 import pytest
 
 from bench.hold import Hold
+from bench.raw import read_raw
 from measure.record import Record, from_dict, loads
+from report.load import load_runs
+from report.significance import contrasts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Suite = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -154,6 +157,16 @@ def test_trained_weights_are_kept_and_load(finished: Path) -> None:
     assert len(paths) == 4
     for path in paths:
         assert weights.load(path).num_items == 50
+
+
+def test_the_ranks_of_users_lie_beside_each_fit(finished: Path) -> None:
+    (run,) = (finished / "results").glob("smoke-*")
+    fits = [r for r in records_of(finished).values() if r.config["workload"] == "fit"]
+    for record in (r for r in fits if r.status == "ok"):
+        ranks = read_raw(run / "raw" / f"{record.cell_id}.npz")["test_rank"]
+        assert float((ranks <= 10).mean()) == pytest.approx(record.value("hr@10"))
+    (seen,) = contrasts(load_runs([run]))[:1]
+    assert seen.users is not None, seen.why_no_users
 
 
 def test_the_figures_are_drawn_from_it_without_torch(finished: Path) -> None:

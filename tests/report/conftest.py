@@ -108,7 +108,18 @@ def train(model: str, seq_len: int, **changes: Any) -> Record:
     metrics |= {
         f"memory_{name}": fact(mib * MIB, "B", "memory_physical") for name, mib in raised.items()
     }
+    metrics |= roofline(epoch, 2e8 * seq_len)
     return record(model, "train_epoch", seq_len, **({"metrics": metrics} | changes))
+
+
+def roofline(seconds: float, flops: float) -> dict[str, Metric]:
+    """A cost at 4 FLOP a byte, and shares of a made-up peak of 90 GFLOP/s and 30 GB/s."""
+    return {
+        "flops": fact(flops, "FLOP"),
+        "traffic_bytes": fact(flops / 4, "B"),
+        "mfu": fact(flops / seconds / 9e10, "1", "derived"),
+        "mbu": fact(flops / 4 / seconds / 3e10, "1", "derived"),
+    }
 
 
 def serve(model: str, workload: str, seq_len: int, **changes: Any) -> Record:
@@ -118,7 +129,9 @@ def serve(model: str, workload: str, seq_len: int, **changes: Any) -> Record:
     p95 = Metric(median * 1.4, "s", "lower", "tail", "quantile", n=500)
     if workload == "recommend" and model == "gru4rec" and seq_len == 50:
         p95 = not_measured("40 samples; 59 are needed", unit="s", better="lower", kind="tail")
-    metrics = {"latency_p50": time(median, 500), "latency_p95": p95}
+    p99 = Metric(median * 2, "s", "lower", "tail", "quantile", n=500)
+    metrics = {"latency_p50": time(median, 500), "latency_p95": p95, "latency_p99": p99}
+    metrics |= roofline(median, 2e5 * seq_len)
     return record(model, workload, seq_len, **({"metrics": metrics} | changes))
 
 

@@ -210,7 +210,7 @@ def test_extrapolated_times_are_hollow_and_noted(runs, made):
 
 
 def test_every_axis_names_its_unit(runs):
-    units = ("(s)", "(ms)", "(µs)", "(MiB)", "(GiB)", "(events)", "faster", "NDCG@10")
+    units = ("(s)", "(ms)", "(µs)", "(MiB)", "(GiB)", "(events)", "faster", "NDCG@10", "FLOP")
     for make in FIGURES.values():
         for axes in make(runs).axes:
             assert any(unit in axes.get_xlabel() for unit in units)

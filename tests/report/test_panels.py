@@ -86,6 +86,9 @@ def test_nothing_overlaps_and_nothing_is_cut_off(lengths, made, run_json):
     runs = load_runs([run_json(made.suite(lengths, models))])
     for name, make in FIGURES.items():
         figure = make(runs)
+        if figure is None:
+            assert name == "pareto", "one model alone has no front, all else has its figure"
+            continue
         figure.draw_without_rendering()
         whole = figure.bbox
         boxes = [axes.get_tightbbox() for axes in figure.axes]
@@ -108,11 +111,11 @@ def _overlap(one, other):
     )
 
 
-def test_svg_is_the_same_bytes_when_written_twice(run_json, tmp_path):
+def test_svg_and_pdf_are_the_same_bytes_when_written_twice(run_json, tmp_path):
     runs = load_runs([run_json()])
-    first = save_figures(runs, tmp_path / "one", ["svg"])
-    second = save_figures(runs, tmp_path / "two", ["svg"])
-    assert len(first.files) == len(FIGURES)
+    first = save_figures(runs, tmp_path / "one", ["svg", "pdf"])
+    second = save_figures(runs, tmp_path / "two", ["svg", "pdf"])
+    assert len(first.files) == 2 * len(FIGURES)
     for one, two in zip(first.files, second.files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
         assert b"<dc:date>" not in one.read_bytes()

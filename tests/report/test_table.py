@@ -167,7 +167,7 @@ def test_only_the_named_format_is_written(run_json, tmp_path):
 def test_figures_without_data_are_named(made, run_json, tmp_path, capsys):
     path = run_json([made.train("sasrec", 50)])
     assert plot_results.main([str(path), "--out", str(tmp_path / "figures")]) == 0
-    assert "latency, step_latency, accuracy_time" in capsys.readouterr().out
+    assert "latency, tails, step_latency, accuracy_time" in capsys.readouterr().out
 
 
 def test_a_data_line_that_names_itself_is_not_named_twice(made, run_json):

@@ -1,0 +1,130 @@
+"""What the chooser answers from: per setting, data set and model, its curves and its accuracy.
+
+The answer itself is given in the page (chooser.js), from these numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from report.facets import Cell
+from report.labels import model_label, order_of
+from report.page.charts import on_device
+from report.page.curves import curve_of
+from report.page.seeds import accuracies, fitted
+from report.page.selection import of_workload, one_user
+from report.series import Line, Panel, panels
+
+PLACE = ("run", "machine", "commit", "device", "dtype", "threads")
+Key = tuple[str, ...]
+
+
+@dataclass
+class _Setting:
+    """Panels that one answer may draw on: the same place and, of training, the same batch."""
+
+    train: dict[str, Panel] = field(default_factory=dict)
+    serve: dict[str, Panel] = field(default_factory=dict)
+    step: dict[str, Panel] = field(default_factory=dict)
+
+
+def chooser(cells: Sequence[Cell]) -> dict[str, Any]:
+    """All that chooser.js needs; no setting where neither training nor serving was measured."""
+    fits = fitted(cells)
+    found = _settings(cells)
+    apart = [
+        name for place, name in enumerate((*PLACE, "batch", "objective")) if _varies(found, place)
+    ]
+    shown = [name for name in apart if name not in ("device", "threads")]
+    return {
+        "settings": [
+            {
+                "device": " · ".join((key[3], key[5])),
+                "label": " · ".join(_named(key, name) for name in shown if _named(key, name)),
+                "machine": key[1],
+                "datasets": [_dataset(name, setting, key[0], fits) for name in _names(setting)],
+            }
+            for key, setting in found.items()
+        ]
+    }
+
+
+def _settings(cells: Sequence[Cell]) -> dict[Key, _Setting]:
+    found: dict[Key, _Setting] = {}
+    for panel in panels(of_workload(cells, "train_epoch")):
+        key = (*_place(panel), panel.facets["batch"], panel.facets["objective"])
+        found.setdefault(key, _Setting()).train[panel.facets["dataset"]] = panel
+    for kind, served in (("serve", one_user(cells)), ("step", of_workload(cells, "serve_step"))):
+        for panel in panels(served):
+            keys = [key for key in found if key[: len(PLACE)] == _place(panel)]
+            for key in keys or [(*_place(panel), "", "")]:
+                by_dataset = getattr(found.setdefault(key, _Setting()), kind)
+                by_dataset.setdefault(panel.facets["dataset"], panel)
+    return found
+
+
+def _place(panel: Panel) -> Key:
+    return tuple(panel.facets[name] for name in PLACE)
+
+
+def _varies(found: Iterable[Key], place: int) -> bool:
+    return len({key[place] for key in found}) > 1
+
+
+def _named(key: Key, name: str) -> str:
+    return key[(*PLACE, "batch", "objective").index(name)]
+
+
+def _names(setting: _Setting) -> list[str]:
+    return list(dict.fromkeys([*setting.train, *setting.serve, *setting.step]))
+
+
+def _dataset(name: str, setting: _Setting, run: str, fits: Sequence[Cell]) -> dict[str, Any]:
+    here = [panel.get(name) for panel in (setting.train, setting.serve, setting.step)]
+    known = [panel for panel in here if panel is not None]
+    objective = "" if here[0] is None else here[0].facets["objective"].removeprefix("objective ")
+    keys = {(line.model, line.variant) for panel in known for line in panel.lines}
+    return {
+        "label": name,
+        "items": _items(known),
+        "models": [
+            _model(model, variant, here, accuracies(fits, name, model, objective, run).to_json())
+            for model, variant in sorted(keys, key=lambda key: (order_of(key[0]), key[1]))
+        ],
+    }
+
+
+def _items(found: Sequence[Panel]) -> int | None:
+    """The catalogue's size; None where no record says it."""
+    sizes = [cell.record.data.get("num_items") for panel in found for cell in panel.cells]
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)
+
+
+def _model(
+    model: str, variant: int, here: Sequence[Panel | None], accuracy: dict[str, Any]
+) -> dict[str, Any]:
+    train, serve, step = (_line(panel, model, variant) for panel in here)
+    named = train or serve or step
+    memory = "memory_peak" if here[0] is None else on_device("memory_peak", here[0])
+    return {
+        "label": model_label(model) if named is None else named.label,
+        "accuracy": accuracy,
+        "epoch": _curve(train, "epoch_time"),
+        "memory": _curve(train, memory),
+        "latency": _curve(serve, "latency_p50"),
+        "tail": _curve(serve, "latency_p95"),
+        "step": _curve(step, "latency_p50"),
+    }
+
+
+def _line(panel: Panel | None, model: str, variant: int) -> Line | None:
+    """The model's line; where serving knows no variants, its only one."""
+    lines = [] if panel is None else [line for line in panel.lines if line.model == model]
+    exact = [line for line in lines if line.variant == variant]
+    return exact[0] if exact else lines[0] if len(lines) == 1 else None
+
+
+def _curve(line: Line | None, metric: str) -> dict[str, Any] | None:
+    return None if line is None else curve_of(line, metric).to_json()

@@ -1,0 +1,18 @@
+"""Which cells a chart or an answer is of; the cells of a page are made from its runs once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from report.facets import Cell
+
+
+def of_workload(found: Sequence[Cell], workload: str) -> list[Cell]:
+    """The cells of one workload."""
+    return [cell for cell in found if cell.workload == workload]
+
+
+def one_user(found: Sequence[Cell]) -> list[Cell]:
+    """The recommend cells that serve one user at a time."""
+    served = of_workload(found, "recommend")
+    return [cell for cell in served if cell.record.config.get("batch_size") == 1]

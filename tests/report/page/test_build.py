@@ -1,0 +1,152 @@
+"""What stands in the page before any browser opens it: finding, tables, machines, limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import plot_results
+from report.finding import finding
+from report.load import load_runs
+from report.page.build import SCRIPTS, build_page
+from report.page.machines import differences, in_words
+from report.page.rerun import command
+
+ROOT = Path(__file__).resolve().parents[3]
+REFERENCE = Path("results/reference")
+PAGE_COMMAND = "python plot_results.py --page results/reference/*.json --out docs/index.html"
+
+
+def data_of(page: str) -> dict[str, object]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_the_same_records_give_the_same_bytes(made, run_json):
+    path = run_json()
+    page = build_page(load_runs([path]))
+    assert page == build_page(load_runs([path]))
+    assert len(page.encode()) < 3_000_000
+
+
+def test_the_page_leads_with_the_computed_finding(made, run_json):
+    runs = load_runs([run_json()])
+    page = build_page(runs)
+    lead = re.search(r'<p class="lead"><bdi>(.*?)</bdi>', page)
+    assert lead is not None
+    assert finding(runs).startswith(lead[1].replace("&#39;", "'"))
+
+
+def test_what_failed_is_among_the_limits_with_its_reason(made, run_json):
+    page = build_page(load_runs([run_json()]))
+    limits = page[page.index('id="limits"') :]
+    assert "BERT4Rec train_epoch L=200: oom, the worker was killed at 7.6 GiB" in limits
+
+
+def test_runs_on_machines_that_differ_say_so_beside_each_comparison(made, tmp_path):
+    other = made.MACHINE | {"cpu_model": "Xeon 8592", "physical_cores": 8}
+    moved = [made.train("sasrec", 50, machine=other), made.fit("sasrec", 50, 0, machine=other)]
+    here = [made.train("sasrec", 50), made.fit("sasrec", 50, 0)]
+    paths = [
+        made.write_json(tmp_path / "here.json", here),
+        made.write_json(tmp_path / "there.json", moved, machine=other),
+    ]
+    runs = load_runs(paths)
+    said = in_words(differences(runs), runs)
+    assert "processor (EPYC 9V74 / Xeon 8592), cores (2 / 8)" in said
+    page = build_page(runs)
+    assert page.count('class="warning"') == 3
+    rows = re.findall(r"<tr><th scope=\"row\">(epoch|NDCG@10)</th>.*?</tr>", page, re.DOTALL)
+    assert rows == ["epoch", "NDCG@10"]
+    table = page[page.index('id="compare"') : page.index('id="cells"')]
+    epoch, accuracy = table.split("NDCG@10</th>")
+    assert "×</span>" not in epoch
+    assert "1.00×</span>" in accuracy
+
+
+def test_equal_machines_are_compared_with_ratios(made, tmp_path):
+    slow = made.train("sasrec", 50, metrics={"epoch_time": made.time(2.25)})
+    paths = [
+        made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)], run_id="a"),
+        made.write_json(tmp_path / "head.json", [slow], run_id="b"),
+    ]
+    page = build_page(load_runs(paths))
+    assert "agree in every hard key" in page
+    assert "2.00×</span>" in page
+
+
+def test_a_run_is_measured_again_by_what_pytest_was_given(made, run_json):
+    given = ["bench/", "--suite", "quick", "--data-dir", "/home/me/data", "-q"]
+    given += ["--benchmark-json=/tmp/run.json", "--seq-len", "50,100"]
+    (run,) = load_runs([run_json(argv=given)])
+    assert command(run) == "pytest bench/ --suite quick --seq-len 50,100"
+
+
+def test_numbers_are_kept_as_columns_with_reasons_where_there_are_none(made, run_json):
+    cells = data_of(build_page(load_runs([run_json()])))["cells"]
+    texts, shapes, records = cells["texts"], cells["shapes"], cells["records"]
+    place = records["id"].index("gru4rec-recommend-L50-s0")
+    names = [texts[metric[0]] for metric in shapes[records["shape"][place]]]
+    assert names[:2] == ["latency_p50", "latency_p95"]
+    missing = records["values"][place][2]
+    assert texts[missing[0]] == "40 samples; 59 are needed"
+    never = records["id"].index("gru4rec-fit-L50-s0")
+    assert cells["columns"]["peak"][never] is None
+
+
+def test_our_scripts_reach_for_nothing_outside(made):
+    for name in SCRIPTS:
+        text = (ROOT / "report/page" / name).read_text()
+        for word in ("fetch(", "XMLHttpRequest", "innerHTML", "eval(", "import(", "http"):
+            if (name, word) != ("formats.js", "http"):  # the name of SVG's elements
+                assert word not in text, f"{name}: {word}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.json"], "missing.json"),
+        (["{run}", "--out", "{folder}"], "a folder; --page writes one file"),
+    ],
+)
+def test_bad_input_gives_one_line_and_no_page(run_json, tmp_path, capsys, arguments, said):
+    filled = [word.format(run=run_json(), folder=tmp_path) for word in arguments]
+    assert plot_results.main(["--page", *filled]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_the_command_writes_the_page_and_says_where(run_json, tmp_path, capsys):
+    out = tmp_path / "new" / "page.html"
+    assert plot_results.main(["--page", str(run_json()), "--out", str(out)]) == 0
+    assert out.read_text().startswith("<!doctype html>")
+    assert f"Page: {out}" in capsys.readouterr().out
+
+
+def test_without_files_the_newest_result_is_taken_else_the_reference(run_json, tmp_path):
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    kept = reference / "kept.json"
+    kept.write_text("{}")
+    assert plot_results.default_files(tmp_path) == [kept]
+    run = run_json()
+    assert plot_results.default_files(tmp_path) == [run]
+
+
+def _known(page: str) -> str:
+    """The page without what libraries drew or bring, which a change of version may move."""
+    page = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
+    page = re.sub(r"(?s)<script>.*?</script>", "", page, count=1)
+    return re.sub(r"script-src [^;]+;", "", page)
+
+
+def test_the_page_in_docs_is_that_of_the_reference_runs(monkeypatch):
+    """Out of date? PAGE_COMMAND writes it again."""
+    monkeypatch.chdir(ROOT)
+    page = build_page(load_runs(sorted(REFERENCE.glob("*.json"))))
+    assert _known((ROOT / "docs/index.html").read_text()) == _known(page), PAGE_COMMAND

@@ -1,0 +1,88 @@
+"""The chooser, in a real Chromium: right where the best is known, and silent where it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def seen(open_page, choices_page, made):
+    return open_page(choices_page(made))
+
+
+def test_by_cost_alone_the_cheapest_at_a_short_length_is_best(seen):
+    said = seen.answer(history=50, weight=0)
+    assert (said["kind"], said["best"]) == ("best", "SASRec")
+
+
+def test_a_latency_target_between_measured_lengths_is_met_by_the_fit(seen):
+    # At L=1,000 by the formulas: p95 is 3.9 ms for GRU4Rec, 7.8 for SASRec, 9 for Mamba4Rec.
+    said = seen.answer(history=1000, latency=5, weight=50)
+    assert (said["kind"], said["best"]) == ("best", "GRU4Rec")
+    assert "3.90 ms (fit)" in said["text"]
+    assert "p95 7.80 ms is over 5.00 ms" in said["text"]
+
+
+def test_by_accuracy_alone_the_most_accurate_is_best(seen):
+    said = seen.answer(history=1600, weight=100)
+    assert (said["kind"], said["best"]) == ("best", "Mamba4Rec")
+
+
+def test_a_memory_limit_rules_models_out(seen):
+    # 1 MB an event for all: at L=800 that is 763 MiB, too much for each.
+    assert seen.answer(history=800, memory=500, weight=0)["kind"] == "none"
+    assert seen.answer(history=400, memory=500, weight=0)["kind"] in ("best", "tie")
+
+
+def test_a_model_out_of_memory_is_not_an_answer(seen):
+    said = seen.answer(history=3200, weight=0)
+    assert said["best"] == "GRU4Rec"
+    assert "out of memory" in said["text"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "why"),
+    [
+        ({"history": 5000, "weight": 0}, "measured at L = 50 to 3200, 7 lengths only"),
+        ({"history": 20, "weight": 0}, "measured at L = 50 to 3200, 7 lengths only"),
+        ({"history": 200, "items": 1_000_000}, "Not known for a catalogue of 1,000,000 items"),
+        ({"history": ""}, "Give a history length"),
+    ],
+)
+def test_what_was_not_measured_is_not_known(seen, wishes, why):
+    said = seen.answer(**wishes)
+    assert (said["kind"], said["best"]) == ("unknown", "")
+    assert why in said["text"]
+
+
+def test_too_few_lengths_for_a_fit_answer_at_those_lengths_only(open_page, make_page, made):
+    seen = open_page(make_page(made, made.suite((50, 100, 200))))
+    assert seen.answer(history=100, weight=0)["kind"] in ("best", "tie")
+    said = seen.answer(history=150, weight=0)
+    assert said["kind"] == "unknown"
+    assert "a fit needs 5" in said["text"]
+
+
+def test_models_within_their_spread_are_not_told_apart(open_page, make_page, made):
+    records = [
+        made.fit(model, 50, seed, metrics={"ndcg@10": metric})
+        for model, shift in (("sasrec", 0.0), ("gru4rec", 0.0005))
+        for seed in range(3)
+        for metric in [
+            made.Metric(0.1 + shift + 0.004 * (seed - 1), "1", "higher", "accuracy", "r")
+        ]
+    ]
+    records += [made.train(model, 50) for model in ("sasrec", "gru4rec")]
+    said = open_page(make_page(made, records)).answer(history=50, weight=100)
+    assert said["kind"] == "tie"
+    assert "may be as good" in said["title"]
+
+
+def test_a_question_is_kept_in_the_address(seen):
+    seen.answer(history=1600, weight=100)
+    assert "history=1600" in seen.page.url
+    seen.page.reload()
+    assert seen.page.locator("#wishes [name=history]").input_value() == "1600"
+    assert seen.page.locator("#answer").get_attribute("data-best") == "Mamba4Rec"
