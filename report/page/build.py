@@ -53,7 +53,8 @@ def build_page(runs: Sequence[Run], said: str | None = None) -> str:
     runs = _named_shortly(runs)
     all_of_it = sum(len(run.records) for run in runs) <= MOST_CELLS
     # A script's end inside of a script would end it early; the library has none, ours neither.
-    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)
+    # Its stub has no default for the snippet, of which there is none.
+    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]
     style = (HERE / "page.css").read_text()
     script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
     found = cells(runs)
