@@ -10,8 +10,9 @@ from torch import Tensor
 
 from models.ops.simd_matmul import ROWS, WIDTH
 
-# Layouts kept between calls without gradients; a model has about a dozen.
-_MOST_KEPT = 256
+# Layouts kept between calls without gradients, of which a model has about a dozen, and the numbers
+# in all of them (256 MiB): models that are no longer used are held with what was made of them.
+_MOST_KEPT, _MOST_NUMBERS = 256, 2**26
 
 
 class _Kept(NamedTuple):
@@ -43,10 +44,12 @@ def kept(make: Callable[..., Tensor], *weights: Tensor, training: bool = False) 
     versions = [weight._version for weight in weights]
     found = _kept.get(key)
     if found is None or found.versions != versions:
-        if len(_kept) >= _MOST_KEPT:
+        made = make(*weights)
+        numbers = made.numel() + sum(other.made.numel() for other in _kept.values())
+        if len(_kept) >= _MOST_KEPT or numbers > _MOST_NUMBERS:
             _kept.clear()
             _made_of.clear()
-        found = _kept[key] = _Kept(weights, versions, make(*weights))
+        found = _kept[key] = _Kept(weights, versions, made)
         for weight in weights:
             _made_of.setdefault(weight.data_ptr(), set()).add(key)
     return found.made
