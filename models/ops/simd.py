@@ -63,7 +63,9 @@ def native(*arguments: Any) -> Callable[[Callable[..., None]], int]:
 
 @lru_cache(maxsize=1)
 def _pieces_digest() -> str:
-    pieces = sorted(Path(__file__).parent.glob("simd*.py"))
+    # Kernels take pieces of each other too, such as one step of a GRU.
+    folder = Path(__file__).parent
+    pieces = sorted({*folder.glob("simd*.py"), *folder.glob("*_kernels.py")})
     return hashlib.sha256(b"".join(piece.read_bytes() for piece in pieces)).hexdigest()
 
 
