@@ -40,7 +40,6 @@ FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 BITS = ir.VectorType(ir.IntType(32), LANES)
 
-
 _alive: list[CFunc] = []  # the machine code goes when its object goes
 
 
