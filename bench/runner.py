@@ -131,15 +131,15 @@ class Runner:
 
     def _attempts(self, cell: Cell) -> list[Findings]:
         """The timed pass, again while it is not steady and there are repeats left."""
-        attempts = [self._work(cell, "time")]
+        attempts = [self._work(cell, "time", parts=True)]
         while len(attempts) <= self.repeats and (spread(attempts[-1]) or 0.0) > BOUND:
-            attempts.append(self._work(cell, "time"))
+            attempts.append(self._work(cell, "time", parts=True))
         return attempts
 
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")
 
-    def _work(self, cell: Cell, measuring: str) -> Findings:
+    def _work(self, cell: Cell, measuring: str, *, parts: bool = False) -> Findings:
         out = self.journal.path("findings", cell)
         request = Request(
             cell,
@@ -153,6 +153,7 @@ class Runner:
             cpus=self.cpus,
             energy=self.energy,
             allocator=self.allocator,
+            parts=parts,
         )
         try:
             return run_worker(request, timeout=self.timeout, place=self.place)

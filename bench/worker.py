@@ -44,6 +44,7 @@ class Request:
         cpus: the processors that it may run on; None leaves them as they are.
         stage_file: a file descriptor to note in what it is doing.
         energy: "auto", "off" or "estimate=<watts>". allocator: "kept" or "system", for time.
+        parts: whether a timed training also tells its share of time by part.
     """
 
     cell: Cell
@@ -59,6 +60,7 @@ class Request:
     stage_file: int | None = None
     energy: str = "auto"
     allocator: str = "kept"
+    parts: bool = False
 
     def dumps(self) -> str:
         content = dataclasses.asdict(self) | {"cell": self.cell.to_dict()}
@@ -172,6 +174,7 @@ def _collect_again() -> None:
 def _measure_model(request: Request, read: Callable[[], Any], findings: Findings) -> None:
     with findings.phase("imports"):
         from bench.memory_pass import measure_memory
+        from bench.parts import measure_parts
         from bench.quality import measure_fit
         from bench.timing import PROCEDURES
         from bench.work import describe_work
@@ -216,6 +219,8 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         work = PROCEDURES[cell.workload](cell, setting, findings)
         if work is not None:
             describe_work(cell, work, findings, energy=request.energy)
+        if request.parts and cell.workload == "train_epoch":
+            measure_parts(cell, setting, findings)
     if backend != "reference" or cell.workload in TRAINING:
         method = "kernels and layers compiled or taken from their cache"
         findings.metrics["compile_time"] = Metric(watch.seconds, "s", "lower", "time", method)

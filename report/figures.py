@@ -27,6 +27,7 @@ from report.series import Panel, Point, panels
 from report.serving import one_user, step_latency
 from report.sheet import style_handle
 from report.tails import tails
+from report.time_parts import time_parts
 
 P50, P95 = "latency_p50", "latency_p95"
 
@@ -123,6 +124,7 @@ FIGURES: dict[str, Callable[[list[Run]], Figure | None]] = {
     "step_latency": step_latency,
     "memory": memory,
     "memory_phases": memory_phases,
+    "time_parts": time_parts,
     "accuracy_time": accuracy_time,
     "accuracy_latency": accuracy_latency,
     "learning": learning,

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from report.figures import FIGURES
 from report.load import Run
 from report.palette import styled
+from report.sheet import settle
 
 FORMATS = ("png", "svg")  # what is written where nothing else is asked for
 ALLOWED = (*FORMATS, "pdf")
@@ -46,25 +47,13 @@ def save_figures(runs: Sequence[Run], out: Path, formats: Sequence[str] = FORMAT
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     out.mkdir(parents=True, exist_ok=True)
     for figure in drawn.values():
-        _settle(figure)
+        settle(figure)
     files = [
         _write(figure, out / f"{name}.{kind}", kind)
         for name, figure in drawn.items()
         for kind in formats
     ]
     return Saved(files, [name for name in figures if name not in drawn])
-
-
-def _settle(figure: Figure) -> None:
-    """Lay the figure out and round where its axes stand: the last digits are not always the same,
-    and names in an SVG are made of all of them.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for ax in figure.axes:
-        ax.set_position(tuple(round(edge, 4) for edge in ax.get_position().bounds))
 
 
 def _write(figure: Figure, path: Path, kind: str) -> Path:

@@ -8,6 +8,7 @@ phone; more stand in two columns.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -88,6 +89,21 @@ def sheet(
             columnspacing=1.4,
         )
     return Sheet(figure, axes)
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out and round where its axes stand: the last digits are not always the same,
+    and names in an SVG are made of all of them.
+    """
+    layout = figure.get_layout_engine()
+    if layout is None:
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        layout.execute(figure)
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(tuple(round(edge, 4) for edge in ax.get_position().bounds))
 
 
 def _axes(figure: Figure, rows: int, columns: int, titles: Sequence[str]) -> list[Axes]:

@@ -32,12 +32,17 @@ class TrainEpoch:
         )
 
     def prepare(self) -> None:
-        self.model = self.setting.make_model()
-        self.start = {name: value.clone() for name, value in self.model.state_dict().items()}
+        """Make the model and check it: what is wrong raises before anything is timed."""
+        self.build()
         check_kernels(self.model)
         check_training(self.model, self.setting)
         check_padding(self.model, self.setting)
         self.reset()
+
+    def build(self) -> None:
+        """Make the model, and keep where it starts from."""
+        self.model = self.setting.make_model()
+        self.start = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def reset(self) -> None:
         torch.manual_seed(self.setting.seed)  # dropout

@@ -34,7 +34,7 @@ def attention_absorbed_numba(
     asked = torch.bmm(per_head, keying).transpose(0, 1).flatten(1)  # (M, H D)
     if torch.is_grad_enabled() and (asked.requires_grad or rows.requires_grad):
         scale = query.shape[1] // num_heads
-        mixed = _Shared.apply(asked, rows, query_offsets, offsets, num_heads, scale)
+        mixed = _AttentionAbsorbed.apply(asked, rows, query_offsets, offsets, num_heads, scale)
     else:
         tensors = _of_shared(asked, rows, num_heads, query.shape[1] // num_heads)
         mixed, _ = run_forward(tensors, query_offsets, offsets, num_heads, False, keep=False)
@@ -42,7 +42,7 @@ def attention_absorbed_numba(
     return torch.bmm(heads, valuing.mT).transpose(0, 1).flatten(1) + bias[query.shape[1] :]
 
 
-class _Shared(torch.autograd.Function):
+class _AttentionAbsorbed(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, asked: Tensor, rows: Tensor, before: Tensor, offsets: Tensor, heads: int,

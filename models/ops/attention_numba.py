@@ -35,7 +35,7 @@ FEW = 1
 def attention_packed_numba(qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
     """As `attention_packed`, for float32 on a CPU."""
     if torch.is_grad_enabled() and qkv.requires_grad:
-        out: Tensor = _Packed.apply(qkv, offsets, num_heads, causal)
+        out: Tensor = _Attention.apply(qkv, offsets, num_heads, causal)
         return out
     return run_forward(_of_packed(qkv), offsets, offsets, num_heads, causal, keep=False)[0]
 
@@ -45,13 +45,13 @@ def attention_select_numba(
 ) -> Tensor:
     """As `attention_select`, for float32 on a CPU."""
     if torch.is_grad_enabled() and (query.requires_grad or key_value.requires_grad):
-        out: Tensor = _Selected.apply(query, key_value, query_offsets, offsets, num_heads)
+        out: Tensor = _AttentionFew.apply(query, key_value, query_offsets, offsets, num_heads)
         return out
     tensors = _of_selected(query, key_value)
     return run_forward(tensors, query_offsets, offsets, num_heads, False, keep=False)[0]
 
 
-class _Packed(torch.autograd.Function):
+class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
         tensors = _of_packed(qkv)
@@ -71,7 +71,7 @@ class _Packed(torch.autograd.Function):
         return dqkv, None, None, None
 
 
-class _Selected(torch.autograd.Function):
+class _AttentionFew(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key_value: Tensor, before: Tensor, offsets: Tensor, num_heads: int

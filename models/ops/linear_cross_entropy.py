@@ -67,7 +67,7 @@ def linear_cross_entropy(
             raise IndexError(f"targets must lie in 0..{len(weight) - 1}")
     inputs = (hidden, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        loss: Tensor = _Fused.apply(hidden, weight, targets, bias, name)
+        loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, bias, name)
         return loss
     return _kernel(name, weight.shape[0])(hidden, weight, targets, bias, (False, False, False))[0]
 
@@ -95,7 +95,7 @@ def linear_cross_entropy_reference(
     return F.cross_entropy(logits.to(_softmax_dtype(hidden)), targets)
 
 
-class _Fused(torch.autograd.Function):
+class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, name: str

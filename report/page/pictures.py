@@ -18,9 +18,11 @@ from matplotlib.figure import Figure
 from report.figures import FIGURES
 from report.load import Run
 from report.palette import styled
+from report.sheet import settle
 
 TITLES = {
     "memory_phases": "Training: memory by phase",
+    "time_parts": "Training: share of time by part",
     "tails": "Serving: tails of latency",
     "roofline": "How near to what the machine allows",
     "pareto": "Pareto front",
@@ -41,6 +43,7 @@ def _picture(name: str, runs: Sequence[Run]) -> str:
 
 
 def _uri(figure: Figure) -> str:
+    settle(figure)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
     text = re.sub(r"(?s)<metadata>.*?</metadata>", "", drawn.getvalue())

@@ -17,12 +17,13 @@ from report.front import COSTS, NDCG, Front, fronts
 from report.labels import BYTES, number, time_unit
 from report.load import Run
 from report.page.chart import panel_title
-from report.palette import PHASES
+from report.palette import PHASES, SHARES
 from report.roofline import TIMES, WORDS, placed
 from report.scaling import NotFitted
 from report.series import Panel, Point, panels
 from report.serving import one_user
 from report.significance import Contrast, PairedTest, contrasts
+from report.time_parts import shares
 
 NONE = "–"
 
@@ -157,6 +158,22 @@ def _phases(runs: Sequence[Run]) -> Table:
     return Table("Memory of training by phase", "How far each phase raised the peak.", head, rows)
 
 
+def _shares(runs: Sequence[Run]) -> Table:
+    rows = [
+        (
+            _where(panel),
+            line.label,
+            str(seq_len),
+            *(f"{stack[name]:.0%}" if name in stack else NONE for name in SHARES),
+        )
+        for panel in panels(cells(runs, "train_epoch"))
+        for line in panel.lines
+        for seq_len, stack in sorted(shares(line).items())
+    ]
+    says = "Of a training step, forward and backward together."
+    return Table("Share of time by part of a model", says, ("Where", "Model", "L", *SHARES), rows)
+
+
 def _at(points: Sequence[Point], seq_len: int) -> str:
     values = [point.value for point in points if point.seq_len == seq_len]
     return number(values[0] / BYTES[0].size) if values else ""
@@ -202,6 +219,7 @@ def _roofline(runs: Sequence[Run]) -> Table:
 
 PICTURES: dict[str, Callable[[Sequence[Run]], Table]] = {
     "memory_phases": _phases,
+    "time_parts": _shares,
     "tails": _tails,
     "roofline": _roofline,
     "pareto": _front,

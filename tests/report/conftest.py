@@ -109,7 +109,17 @@ def train(model: str, seq_len: int, **changes: Any) -> Record:
         f"memory_{name}": fact(mib * MIB, "B", "memory_physical") for name, mib in raised.items()
     }
     metrics |= roofline(epoch, 2e8 * seq_len)
+    metrics |= shares(model, seq_len)
     return record(model, "train_epoch", seq_len, **({"metrics": metrics} | changes))
+
+
+def shares(model: str, seq_len: int) -> dict[str, Metric]:
+    """Parts of a step: what mixes events grows with L, from 20% at L = 50."""
+    mixer = {"gru4rec": "recurrence", "mamba4rec": "scan"}.get(model, "attention")
+    mixed = 1 - 40 / seq_len if seq_len >= 50 else 0.2
+    parts = {mixer: mixed, "norm": 0.25 * (1 - mixed), "dropout": 0.25 * (1 - mixed)}
+    parts["rest"] = 1 - sum(parts.values())
+    return {f"share_{name}": fact(value, "1", "derived") for name, value in parts.items()}
 
 
 def roofline(seconds: float, flops: float) -> dict[str, Metric]:

@@ -69,6 +69,18 @@ def test_memory_is_in_mebibytes_and_phases_stack_to_the_peak(runs, made):
     assert tops == pytest.approx(list(peak.get_ydata()))
 
 
+def test_shares_of_time_stack_to_the_whole_and_are_grouped(runs):
+    figure = FIGURES["time_parts"](runs)
+    axes = next(ax for ax in figure.axes if ax.get_title(loc="left") == "Mamba4Rec")
+    bars = {container.get_label(): container for container in axes.containers}
+    heights = {name: [bar.get_height() for bar in bars[name]] for name in bars}
+    assert heights["attention, scan or recurrence"] == pytest.approx([20, 60, 80])
+    assert heights["norms, dropout"] == pytest.approx([40, 20, 10])
+    assert [bar.get_y() + bar.get_height() for bar in bars["rest"]] == pytest.approx([100] * 3)
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["attention, scan or recurrence", "norms, dropout", "rest"]
+
+
 def test_memory_on_a_gpu_is_what_was_allocated_there(made, run_json):
     gpu = [made.train("sasrec", length, device="cuda") for length in (50, 100)]
     for record in gpu:
@@ -124,7 +136,7 @@ def test_learning_has_a_panel_per_length_and_a_line_per_seed(runs, made):
 def test_a_model_has_one_colour_in_every_figure(runs):
     for name, make in FIGURES.items():
         figure = make(runs)
-        if name == "memory_phases":
+        if name in ("memory_phases", "time_parts"):
             titles = {ax.get_title(loc="left"): ax for ax in figure.axes}
             assert titles["GRU4Rec"]._left_title.get_color() == look("gru4rec").color
             continue
@@ -210,7 +222,18 @@ def test_extrapolated_times_are_hollow_and_noted(runs, made):
 
 
 def test_every_axis_names_its_unit(runs):
-    units = ("(s)", "(ms)", "(µs)", "(MiB)", "(GiB)", "(events)", "faster", "NDCG@10", "FLOP")
+    units = (
+        "(s)",
+        "(ms)",
+        "(µs)",
+        "(MiB)",
+        "(GiB)",
+        "(events)",
+        "faster",
+        "NDCG@10",
+        "FLOP",
+        "(%)",
+    )
     for make in FIGURES.values():
         for axes in make(runs).axes:
             assert any(unit in axes.get_xlabel() for unit in units)

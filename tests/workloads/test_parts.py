@@ -1,0 +1,101 @@
+"""Shares of time by part: real models, and parts whose time is known."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.profiler import record_function
+
+from workloads.parts import PART_OF, PARTS, part_of, shares
+from workloads.train_epoch import TrainEpoch
+
+OPS = Path(__file__).resolve().parents[2] / "models/ops"
+MIXERS = {
+    "sasrec": "attention", "bert4rec": "attention", "mamba4rec": "scan", "gru4rec": "recurrence"
+}  # fmt: skip
+
+
+class _Scan(torch.autograd.Function):
+    """Named as the scan's; sleeps 10 ms forward and 30 ms backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        time.sleep(0.010)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        time.sleep(0.030)
+        return dy
+
+
+class _Sleeper:
+    """A trainer whose step takes 10 + 30 ms in a scan, 20 in no part and 20 in its update."""
+
+    def forward(self, batch: object) -> Tensor:
+        time.sleep(0.020)
+        with record_function("not a part"):
+            return _Scan.apply(torch.ones(1, requires_grad=True)).sum()
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def update(self) -> None:
+        time.sleep(0.020)
+
+
+def test_parts_whose_time_is_known_get_it():
+    trainer = _Sleeper()
+
+    def run(steps: int) -> None:
+        for _ in itertools.repeat(None, steps):
+            trainer.backward(trainer.forward(None))
+            trainer.update()
+
+    workload: Any = SimpleNamespace(
+        setting=SimpleNamespace(device="cpu"),
+        reset=lambda: None,
+        run=run,
+        batches=[object()] * 3,
+        trainer=trainer,
+    )
+    found = shares(workload, 3)
+    assert found["scan"] == pytest.approx(0.50, abs=0.05)
+    assert found["optimizer"] == pytest.approx(0.25, abs=0.05)
+    assert found["rest"] == pytest.approx(0.25, abs=0.05)
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("name", "mixer"), MIXERS.items())
+def test_every_model_tells_its_parts(setting, name, mixer):
+    workload = TrainEpoch(setting(name))
+    workload.build()
+    found = shares(workload, 3)
+    assert list(found) == [part for part in PARTS if part in found]
+    assert found[mixer] > 0.0
+    assert found.keys() & {*MIXERS.values()} == {mixer}
+    assert {"data", "embedding", "loss", "optimizer"} <= found.keys()
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def test_every_kernel_with_a_gradient_is_a_part():
+    sources = [path.read_text() for path in OPS.glob("*.py")]
+    names = [n for s in sources for n in re.findall(r"class (\w+)\(torch.autograd.Function\)", s)]
+    assert len(names) >= 10
+    assert [name for name in names if name not in PART_OF] == []
+    assert set(PART_OF.values()) < set(PARTS)
+
+
+def test_a_gradient_belongs_to_its_part():
+    assert part_of("autograd::engine::evaluate_function: _ScanBackward") == "scan"
+    assert part_of("_LinearBackward") == "linear"
+    assert part_of("aten::convolution_backward") == "convolution"
+    assert part_of("aten::sum") is None
