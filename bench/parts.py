@@ -1,15 +1,72 @@
-"""Share of a training step's time by part of the model, after its epochs were timed."""
+"""Share of time by part of a model: a few steps of training once more, under torch.profiler.
+
+Each operation's own time, without that of operations inside it, goes to the innermost part around
+it that has a name here: what an attention kernel sums or copies is attention. A gradient belongs to
+the part whose gradient it is. Measured after everything else, since a profiler disturbs times.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+from typing import Any
+
+from torch.profiler import ProfilerActivity, profile, record_function
+
 from bench.cell import Cell
 from bench.findings import Findings
+from measure.clock import Stopwatch
 from measure.record import Metric, not_measured
-from workloads.parts import shares
 from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
+# The order in which parts are listed; "rest" is PyTorch's gathers and sums, and Python, between.
+PARTS = (
+    "data", "embedding", "norm", "linear", "feed_forward", "attention", "scan", "convolution",
+    "recurrence", "dropout", "loss", "optimizer", "rest",
+)  # fmt: skip
+
+# Name of an operation, without its "Backward" -> its part: our kernels, mamba_ssm's, PyTorch's.
+PART_OF = {
+    "data": "data",
+    "_Embed": "embedding",
+    "aten::embedding": "embedding",
+    "aten::embedding_dense_backward": "embedding",
+    "_AddNorm": "norm",
+    "aten::layer_norm": "norm",
+    "aten::native_layer_norm": "norm",
+    "aten::native_layer_norm_backward": "norm",
+    "_Linear": "linear",
+    "aten::linear": "linear",
+    "aten::addmm": "linear",
+    "aten::mm": "linear",
+    "_FeedForward": "feed_forward",
+    "_Attention": "attention",
+    "_AttentionFew": "attention",
+    "_AttentionAbsorbed": "attention",
+    "aten::scaled_dot_product_attention": "attention",
+    "aten::_scaled_dot_product_flash_attention_backward": "attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu_backward": "attention",
+    "aten::_scaled_dot_product_efficient_attention_backward": "attention",
+    "_Scan": "scan",
+    "SelectiveScanFn": "scan",
+    "MambaInnerFn": "scan",
+    "_Convolution": "convolution",
+    "CausalConv1dFn": "convolution",
+    "aten::conv1d": "convolution",
+    "aten::convolution_backward": "convolution",
+    "_GRU": "recurrence",
+    "aten::gru": "recurrence",
+    "aten::_thnn_fused_gru_cell": "recurrence",
+    "_Dropout": "dropout",
+    "aten::dropout": "dropout",
+    "aten::native_dropout": "dropout",
+    "_LinearCrossEntropy": "loss",
+    "aten::cross_entropy_loss": "loss",
+    "optimizer": "optimizer",
+}
 _STEPS = 3
+_ENGINE = "autograd::engine::evaluate_function: "
 
 
 def measure_parts(cell: Cell, setting: Setting, findings: Findings) -> None:
@@ -27,3 +84,63 @@ def measure_parts(cell: Cell, setting: Setting, findings: Findings) -> None:
         for part, share in shares(workload, _STEPS).items():
             metric = Metric(share, "1", "none", "derived", method)
             findings.metrics[f"share_{part}"] = metric
+
+
+def part_of(name: str) -> str | None:
+    """The part that an operation of this name is, or None: then it belongs to what is around it."""
+    short = name.removeprefix(_ENGINE)
+    return PART_OF.get(short) or PART_OF.get(short.removesuffix("Backward"))
+
+
+def shares(workload: TrainEpoch, steps: int) -> dict[str, float]:
+    """Part -> its share of `steps` steps, 0 to 1; the sum is 1. The workload is reset before.
+
+    On a CPU of the steps' wall time without a profiler, of which the parts take what they take
+    with it; on a CUDA device of the time in which its kernels run, where "rest" is kernels without
+    a name here and waiting is not seen.
+    """
+    on_device = workload.setting.device.startswith("cuda")
+    workload.reset()
+    workload.run(1)
+    workload.reset()
+    with Stopwatch(workload.setting.device) as watch:
+        workload.run(steps)
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
+    workload.reset()
+    with profile(activities=activities) as seen:
+        _run(workload, steps)
+    times: dict[str, float] = defaultdict(float)
+    for event in seen.events() or ():
+        if event.device_type.name == "CPU":
+            micros = event.self_device_time_total if on_device else event.self_cpu_time_total
+            times[_part(event)] += micros / 1e6
+    unnamed = times.pop("rest", 0.0)
+    named = sum(times.values())
+    whole = named + unnamed if on_device else max(watch.seconds or 0.0, named)
+    if whole <= 0.0:
+        return {}
+    found = {part: times[part] / whole for part in PARTS if times.get(part)}
+    return found | {"rest": max(0.0, 1.0 - sum(found.values()))}
+
+
+def _run(workload: TrainEpoch, steps: int) -> None:
+    trainer, batches = workload.trainer, iter(workload.batches)
+    for _ in itertools.repeat(None, steps):
+        with record_function("data"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        loss = trainer.forward(batch)
+        trainer.backward(loss)
+        with record_function("optimizer"):
+            trainer.update()
+
+
+def _part(event: Any) -> str:
+    around = event
+    while around is not None:
+        part = part_of(around.name)
+        if part is not None:
+            return part
+        around = around.cpu_parent
+    return "rest"

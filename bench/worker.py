@@ -6,7 +6,6 @@ names the file that the findings go to. Whatever happens here becomes a status w
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import gc
@@ -24,6 +23,7 @@ from bench.files import write_whole
 from bench.findings import Findings
 from bench.lifeline import bind_to_parent
 from bench.out_of_memory import explain, in_a_line, is_out_of_memory
+from bench.worker_limits import bind_to_cpus, lift_limit, limit_device, limit_memory
 from measure.clock import now
 from measure.record import Metric
 
@@ -78,8 +78,8 @@ def main() -> None:
     began = now()
     bind_to_parent()
     request = Request.loads(sys.stdin.read())
-    _limit_memory(request.data_limit)
-    _bind_to_cpus(request.cpus)
+    limit_memory(request.data_limit)
+    bind_to_cpus(request.cpus)
     findings = Findings()
     findings.stage_file = request.stage_file
     try:
@@ -88,7 +88,7 @@ def main() -> None:
     except Exception as error:  # the outermost frame: every failure becomes a record
         if isinstance(error, OSError) and error.errno in _DISK:
             _cannot_write(error)
-        _lift_limit()
+        lift_limit()
         findings.status, findings.reason = classify(error)
         if findings.status == "oom":
             oom = explain(error, stage=findings.failed_in, limit=request.memory_limit)
@@ -184,7 +184,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
 
     cell = request.cell
     check_device(cell.device, cell.dtype)
-    _limit_device(cell.device, request.memory_limit)
+    limit_device(cell.device, request.memory_limit)
     with findings.phase("data"):
         interactions = read()
         findings.data = interactions.describe()
@@ -252,44 +252,6 @@ def _describe(cell: Cell, findings: Findings, *, machine: bool) -> None:
         "hash_seed": os.environ.get("PYTHONHASHSEED"),
         "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
     }
-
-
-def _limit_memory(limit: int | None) -> None:
-    """An allocation beyond the limit fails here, in the worker, before the machine is in need."""
-    if not sys.platform.startswith("linux"):
-        return
-    import resource
-
-    if limit is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    # The kernel, if it has to choose, ends the worker and not the session that journals.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def _lift_limit() -> None:
-    """The cell has ended; what is left to do is to say how, and that takes some memory too."""
-    if sys.platform.startswith("linux"):
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-
-
-def _limit_device(device: str, limit: int | None) -> None:
-    """PyTorch's allocator refuses what goes beyond the limit on a CUDA device."""
-    if limit is not None and device.startswith("cuda"):
-        import torch
-
-        whole = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole), device)
-
-
-def _bind_to_cpus(cpus: tuple[int, ...] | None) -> None:
-    """Before torch is imported, for its threads inherit it."""
-    if cpus is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cpus)
 
 
 def _leave() -> None:

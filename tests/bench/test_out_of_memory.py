@@ -92,7 +92,7 @@ def test_of_a_killed_worker_what_is_not_known_is_none_with_a_reason() -> None:
 @needs_linux
 def test_a_worker_is_the_first_that_the_kernel_would_choose_and_the_parent_is_not() -> None:
     code = (
-        "from bench.worker import _limit_memory as f; f(10**9);"
+        "from bench.worker_limits import limit_memory as f; f(10**9);"
         "print(open('/proc/self/oom_score_adj').read());"
         "import resource; print(resource.getrlimit(resource.RLIMIT_DATA)[0])"
     )

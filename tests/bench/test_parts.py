@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from workloads.parts import PART_OF, PARTS, part_of, shares
+from bench.parts import PART_OF, PARTS, part_of, shares
 from workloads.train_epoch import TrainEpoch
 
 OPS = Path(__file__).resolve().parents[2] / "models/ops"
