@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
+import data
+import models
 from bench.parts import PART_OF, PARTS, part_of, shares
+from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
 OPS = Path(__file__).resolve().parents[2] / "models/ops"
@@ -75,8 +78,9 @@ def test_parts_whose_time_is_known_get_it():
 
 
 @pytest.mark.parametrize(("name", "mixer"), MIXERS.items())
-def test_every_model_tells_its_parts(setting, name, mixer):
-    workload = TrainEpoch(setting(name))
+def test_every_model_tells_its_parts(name, mixer):
+    interactions, objective = data.load("synthetic_u80_i40_n25"), models.get(name).objectives[0]
+    workload = TrainEpoch(Setting(name, interactions, objective, seq_len=12, batch_size=16))
     workload.build()
     found = shares(workload, 3)
     assert list(found) == [part for part in PARTS if part in found]
