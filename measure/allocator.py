@@ -2,8 +2,10 @@
 
 With glibc's defaults a large tensor's pages go back to the kernel when it is freed and are faulted
 in again at the next use, so that a CPU benchmark times page faults. Workers that measure time start
-with the memory kept; workers that measure memory start with the defaults, since there the peak is
-the question. Both take effect only when set before the process starts.
+with the memory kept, and in huge pages where the kernel grants them: which small pages a process
+gets differs from start to start, and with them how its data fall into the caches. Workers that
+measure memory start with the defaults, since there the peak is the question. Both take effect only
+when set before the process starts.
 """
 
 from __future__ import annotations
@@ -20,14 +22,20 @@ _KEEP = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
+# "Memory Allocation Tunables" of the same manual, since glibc 2.35: the heap's memory is offered to
+# the kernel for huge pages (madvise); without effect where they are switched off.
+_TUNABLES, _HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 # What timed workers may run under.
 ALLOCATORS = ("kept", "system")
 _PRELOADED = ("jemalloc", "tcmalloc", "mimalloc")
 
 
 def keep_memory_environment() -> dict[str, str]:
-    """Variables of a worker's environment that make glibc keep freed memory; others ignore them."""
-    return dict(_KEEP)
+    """Variables of a worker's environment that make glibc keep freed memory, in huge pages; others
+    ignore them. Tunables that are set already stay.
+    """
+    tunables = [t for t in os.environ.get(_TUNABLES, "").split(":") if t and t != _HUGE_PAGES]
+    return _KEEP | {_TUNABLES: ":".join([*tunables, _HUGE_PAGES])}
 
 
 def describe_allocator() -> str:
@@ -46,12 +54,19 @@ def describe_allocator() -> str:
 
 def _glibc_settings(environment: dict[str, str]) -> str:
     kept = all(environment.get(name) == value for name, value in _KEEP.items())
+    tunables = environment.get(_TUNABLES, "").split(":")
+    # Up to 2.38 glibc ends each tunable in place, so that the next ones look like variables.
+    tunables += [f"{name}={value}" for name, value in environment.items() if name[:6] == "glibc."]
     base = ["memory kept"] if kept else []
+    if _HUGE_PAGES in tunables:
+        tunables.remove(_HUGE_PAGES)
+        base.append("huge pages")
     others = sorted(
         f"{name}={value}"
         for name, value in environment.items()
-        if (name.startswith("MALLOC_") or name == "GLIBC_TUNABLES") and not (kept and name in _KEEP)
+        if name.startswith("MALLOC_") and not (kept and name in _KEEP)
     )
+    others += [setting for setting in tunables if setting]
     return ", ".join(base + others) or "defaults"
 
 
