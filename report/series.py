@@ -97,11 +97,12 @@ def _split(
 ) -> list[tuple[dict[str, str], list[Cell]]]:
     """Groups of cells with equal facets; a cloze cell joins each causal objective's group."""
     rest = [name for name in FACETS if name != "objective"]
-    batches = _batches(found)
+    extras = ["" if by is None else by(cell) for cell in found]
+    batches = _batches(found, extras)
     groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in found:
-        facets = cell.facets | {"batch": batches[_but_batch(cell)] or cell.facets["batch"]}
-        extra = "" if by is None else by(cell)
+    for cell, extra in zip(found, extras, strict=True):
+        batch = batches[*_but_batch(cell), extra] or cell.facets["batch"]
+        facets = cell.facets | {"batch": batch}
         groups.setdefault((*(facets[name] for name in rest), extra), []).append(cell)
     split = []
     for key, group in groups.items():
@@ -116,14 +117,14 @@ def _split(
     return split
 
 
-def _batches(found: Sequence[Cell]) -> dict[tuple[str, ...], str]:
+def _batches(found: Sequence[Cell], extras: Sequence[str]) -> dict[tuple[str, ...], str]:
     """ "batch by L" for cells whose batch follows from L alone, as with a fixed number of events.
 
     Such cells share a panel; its footer lists the batches. Where one L has two batches, "".
     """
     at: dict[tuple[str, ...], dict[int, set[str]]] = {}
-    for cell in found:
-        by_length = at.setdefault(_but_batch(cell), {})
+    for cell, extra in zip(found, extras, strict=True):
+        by_length = at.setdefault((*_but_batch(cell), extra), {})
         by_length.setdefault(cell.seq_len, set()).add(cell.facets["batch"])
     return {
         key: "batch by L"

@@ -47,3 +47,13 @@ def test_records_without_a_measured_peak_are_not_drawn(made, run_json):
     record = made.train("sasrec", 50)
     record.metrics["mfu"] = made.not_measured("no peak", unit="1", better="higher", kind="derived")
     assert roofline(load_runs([run_json([record])])) is None
+
+
+def test_batches_that_follow_from_the_length_share_a_panel_beside_other_workloads(made, run_json):
+    lengths = {50: 32, 100: 16, 200: 8}
+    records = [made.train("sasrec", n, batch_size=size) for n, size in lengths.items()]
+    records += [made.serve("sasrec", "recommend", length) for length in lengths]
+    figure = roofline(load_runs([run_json(records)]))
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert len(titles) == 2
+    assert "batch by L" in " ".join(titles)
