@@ -56,7 +56,7 @@ PHASES: dict[str, tuple[str, str]] = {
     "weights": ("#FDE8A1", ""),
     "batch": ("#C9B35A", "////"),
     "forward": ("#8F9A9C", ""),
-    "backward": ("#4B6A8A", "...."),
+    "backward": ("#4B6A8A", "\\\\\\\\"),
     "optimizer": ("#14284B", ""),
 }
 
@@ -64,13 +64,13 @@ PHASES: dict[str, tuple[str, str]] = {
 # colour, and neighbours differ in grey too.
 SHARES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "attention, scan or recurrence": (("attention", "scan", "recurrence"), "#14284B", ""),
-    "convolution": (("convolution",), "#8C7BB8", "...."),
+    "convolution": (("convolution",), "#8C7BB8", "\\\\\\\\"),
     "feed-forward": (("feed_forward",), "#4B6A8A", ""),
     "linear layers": (("linear",), "#A9C6DE", "////"),
     "norms, dropout": (("norm", "dropout"), "#7C8B72", ""),
     "data, embedding": (("data", "embedding"), "#C9B35A", "////"),
     "loss": (("loss",), "#FDE8A1", ""),
-    "optimizer": (("optimizer",), "#B07A5E", "...."),
+    "optimizer": (("optimizer",), "#B07A5E", "----"),
     "rest": (("rest",), "#DADADA", ""),
 }
 
