@@ -47,9 +47,9 @@ TEXTS = {
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
     "--results-dir": "where runs are kept (default: results)",
     "--cell-timeout": "seconds for one worker (default: 1800)",
-    "--memory-limit": "memory for one worker, such as 2GB (default: 90%% of the machine's)",
+    "--memory-limit": "memory for one worker, such as 2GB (default: 90% of the machine's)",
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
-    "--repeats": "again for a cell whose rounds spread by 10%% (default: 2, in quick 1)",
+    "--repeats": "again for a cell whose rounds spread by 10% (default: 2, in quick 1)",
     "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
     "--allocator": "of timed workers: kept (freed memory stays; default) or system (its defaults)",
     "--energy": "auto (default: measured where the hardware counts it), off, estimate=WATTS",
@@ -71,7 +71,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Declare the suite's options to pytest."""
     group = parser.getgroup("seqrec-bench", "what is measured")
     for name, text in TEXTS.items():
-        group.addoption(name, default=None, help=text)
+        group.addoption(name, default=None, help=text.replace("%", "%%"))
     group.addoption("--fresh", action="store_true", help="measure all anew, keep nothing")
     group.addoption("--no-prune", action="store_true", help="try lengths that can't fit in memory")
     text = "show the run on 127.0.0.1 while it goes on; a port, or none for any free one"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench.options import OptionError, Options
+from bench.options import TEXTS, OptionError, Options
 from bench.session import Session, _public
 from data.log import DataError
 
 Make = Callable[..., Options]
+ROOT = Path(__file__).resolve().parents[2]
 
 WRONG = [
     ({"model": "sasrek"}, "--model 'sasrek': choose from bert4rec, gru4rec, mamba4rec, sasrec"),
@@ -121,3 +124,11 @@ def test_an_unknown_dataset_is_refused_with_the_names(options: Make) -> None:
 )
 def test_results_do_not_show_where_a_home_folder_is(argument: str, shown: str) -> None:
     assert _public(argument) == shown
+
+
+def test_help_prints_every_option():
+    command = [sys.executable, "-m", "pytest", "bench/", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [name for name in TEXTS if name not in done.stdout] == []
+    assert "(default: 90% of the machine's)" in done.stdout
