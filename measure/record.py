@@ -95,14 +95,15 @@ class Metric:
             raise RecordError(f"kind={self.kind!r}: allowed are {', '.join(KINDS)}")
         if self.value is None and not self.reason:
             raise RecordError("a metric without a value needs a reason")
+        fields = self.__dict__
         for name in ("unit", "method", "reason", "source", "peak_source"):
-            if not isinstance(getattr(self, name), str | None):
+            if fields[name] is not None and not isinstance(fields[name], str):
                 raise RecordError(f"{name} of a metric is not a text")
-        if not isinstance(self.n, int | None):
+        if self.n is not None and not isinstance(self.n, int):
             raise RecordError("n of a metric is not a whole number")
         for name in ("value", "lo", "hi"):
-            number = getattr(self, name)
-            if number is not None and not is_number(number):
+            if fields[name] is not None and not is_number(fields[name]):
+                number = fields[name]
                 raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
 
 
@@ -256,4 +257,6 @@ def _are_numbers(numbers: Any) -> bool:
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
+    if entry.keys() <= _METRIC_FIELDS:
+        return Metric(**entry)
     return Metric(**{name: value for name, value in entry.items() if name in _METRIC_FIELDS})

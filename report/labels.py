@@ -8,6 +8,7 @@ here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 MODELS = {
     "mamba4rec": "Mamba4Rec",
@@ -40,10 +41,9 @@ SECONDS = (Unit("µs", 1e-6), Unit("ms", 1e-3), Unit("s", 1.0))
 BYTES = (Unit("MiB", 2.0**20), Unit("GiB", 2.0**30))
 
 
+@lru_cache(maxsize=8192)  # a large run asks a million times, for a few texts
 def one_line(text: str, width: int = 120) -> str:
     """The text without control characters and line breaks, cut with "…" after `width`."""
-    if len(text) <= width and text.isprintable() and "  " not in text and text == text.strip():
-        return text  # as nearly all are; a large run asks a million times
     plain = "".join(char if char.isprintable() else " " for char in text)
     plain = " ".join(plain.split())
     return plain if len(plain) <= width else plain[: width - 1].rstrip() + "…"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +74,7 @@ class Scaling:
     def bounds(self, seq_len: float) -> tuple[float, float]:
         """Between which values the curve lies at L with 95%; ValueError as `predict`."""
         error = float(np.linalg.norm(self.errors([seq_len])))
-        reach = error * float(stats.t.ppf((1 + LEVEL) / 2, self.degrees))
+        reach = error * _quantile(self.degrees)
         value = self.predict(seq_len)
         return value * math.exp(-reach), value * math.exp(reach)
 
@@ -96,6 +97,12 @@ class Scaling:
                 allowed = f"{self.shortest} to {self.longest}"
                 raise ValueError(f"L={seq_len:g} was not measured; allowed are {allowed}")
         return np.asarray(lengths, dtype=float)
+
+
+@lru_cache(maxsize=64)  # asked for at every point of every drawn curve
+def _quantile(degrees: int) -> float:
+    """Student's t that the two-sided interval of LEVEL reaches to."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees))
 
 
 def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> Scaling | NotFitted:
