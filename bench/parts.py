@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.cell import Cell
 from bench.findings import Findings
+from data.batches import Batch
 from measure.clock import Stopwatch
 from measure.record import Metric, not_measured
 from workloads.setting import Setting
@@ -95,20 +97,20 @@ def part_of(name: str) -> str | None:
 def shares(workload: TrainEpoch, steps: int) -> dict[str, float]:
     """Part -> its share of `steps` steps, 0 to 1; the sum is 1. The workload is reset before.
 
-    On a CPU of the steps' wall time without a profiler, of which the parts take what they take
-    with it; on a CUDA device of the time in which its kernels run, where "rest" is kernels without
-    a name here and waiting is not seen.
+    On a CPU of the steps' wall time, whose "rest" has the profiler's own cost in it; on a CUDA
+    device of the time in which its kernels run, where "rest" is kernels without a name here and
+    waiting is not seen. What an epoch does once, at its first batch, is left out.
     """
     on_device = workload.setting.device.startswith("cuda")
     workload.reset()
-    workload.run(1)
-    workload.reset()
-    with Stopwatch(workload.setting.device) as watch:
-        workload.run(steps)
+    batches = iter(workload.batches)
+    _run(workload, batches, min(1, len(workload.batches) - 1))
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
-    workload.reset()
-    with profile(activities=activities) as seen:
-        _run(workload, steps)
+    with (
+        profile(activities=activities) as seen,
+        Stopwatch(workload.setting.device) as watch,
+    ):
+        _run(workload, batches, steps)
     times: dict[str, float] = defaultdict(float)
     for event in seen.events() or ():
         if event.device_type.name == "CPU":
@@ -123,8 +125,8 @@ def shares(workload: TrainEpoch, steps: int) -> dict[str, float]:
     return found | {"rest": max(0.0, 1.0 - sum(found.values()))}
 
 
-def _run(workload: TrainEpoch, steps: int) -> None:
-    trainer, batches = workload.trainer, iter(workload.batches)
+def _run(workload: TrainEpoch, batches: Iterator[Batch], steps: int) -> None:
+    trainer = workload.trainer
     for _ in itertools.repeat(None, steps):
         with record_function("data"):
             batch = next(batches, None)

@@ -155,10 +155,11 @@ PLANTS: tuple[Plant, ...] = (
                 "data/batches.py",
                 '        return np.multiply(self._items.take(places, mode="clip"), real,'
                 " dtype=np.int64)",
-                '        taken = self._items.take(places, mode="clip")\n'
-                "        rows = zip(taken.tolist(), real.tolist())\n"
-                "        rows = [[i if r else 0 for i, r in zip(*row)] for row in rows]\n"
-                "        return np.array(rows, dtype=np.int64)",
+                "        taken = np.zeros(places.shape, dtype=np.int64)\n"
+                "        for at in np.ndindex(*places.shape):\n"
+                "            if real[at]:\n"
+                "                taken[at] = self._items[places[at]]\n"
+                "        return taken",
             ),
         ),
         ("--model=gru4rec", "--workload=train_epoch,serve_step"),
