@@ -8,6 +8,7 @@ the part whose gradient it is. Measured after everything else, since a profiler 
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -17,10 +18,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from bench.cell import Cell
 from bench.findings import Findings
 from data.batches import Batch
-from measure.clock import Stopwatch
 from measure.record import Metric, not_measured
 from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
+from workloads.trainer import Trainer
 
 # The order in which parts are listed; "rest" is PyTorch's gathers and sums, and Python, between.
 PARTS = (
@@ -67,7 +68,8 @@ PART_OF = {
     "aten::cross_entropy_loss": "loss",
     "optimizer": "optimizer",
 }
-_STEPS = 3
+_STEPS = 9
+_STEP = "a step of training"
 _ENGINE = "autograd::engine::evaluate_function: "
 
 
@@ -82,7 +84,7 @@ def measure_parts(cell: Cell, setting: Setting, findings: Findings) -> None:
     with findings.phase("measured"):
         workload = TrainEpoch(setting)
         workload.build()
-        method = f"torch.profiler over {_STEPS} steps, own time of operations"
+        method = f"torch.profiler, own time of operations, median of {_STEPS} steps"
         for part, share in shares(workload, _STEPS).items():
             metric = Metric(share, "1", "none", "derived", method)
             findings.metrics[f"share_{part}"] = metric
@@ -95,54 +97,47 @@ def part_of(name: str) -> str | None:
 
 
 def shares(workload: TrainEpoch, steps: int) -> dict[str, float]:
-    """Part -> its share of `steps` steps, 0 to 1; the sum is 1. The workload is reset before.
+    """Part -> its share of a step, 0 to 1, the sum 1: medians over `steps` steps after a first one.
 
-    On a CPU of the steps' wall time, whose "rest" has the profiler's own cost in it; on a CUDA
-    device of the time in which its kernels run, where "rest" is kernels without a name here and
-    waiting is not seen. What an epoch does once, at its first batch, is left out.
+    On a CPU of the wall time, whose "rest" has the profiler's own cost in it; on a CUDA device of
+    the time in which its kernels run, where "rest" is kernels without a name here and waiting is
+    not seen. Medians, since one stall of a thread takes longer than many steps.
     """
     on_device = workload.setting.device.startswith("cuda")
-    workload.reset()
-    batches = iter(workload.batches)
-    _run(workload, batches, min(1, len(workload.batches) - 1))
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
-    with (
-        profile(activities=activities) as seen,
-        Stopwatch(workload.setting.device) as watch,
-    ):
-        _run(workload, batches, steps)
-    times: dict[str, float] = defaultdict(float)
+    workload.reset()
+    batches = itertools.chain.from_iterable(itertools.repeat(workload.batches))
+    with profile(activities=activities) as seen:
+        for _ in range(steps + 1):
+            _step(workload.trainer, batches)
+    taken: dict[int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PARTS, 0.0))
     for event in seen.events() or ():
         if event.device_type.name == "CPU":
             micros = event.self_device_time_total if on_device else event.self_cpu_time_total
-            times[_part(event)] += micros / 1e6
-    unnamed = times.pop("rest", 0.0)
-    named = sum(times.values())
-    whole = named + unnamed if on_device else max(watch.seconds or 0.0, named)
-    if whole <= 0.0:
-        return {}
-    found = {part: times[part] / whole for part in PARTS if times.get(part)}
-    return found | {"rest": max(0.0, 1.0 - sum(found.values()))}
+            part, step = _part_and_step(event)
+            if step is not None:
+                taken[step][part] += micros
+    measured = [taken[step] for step in sorted(taken)][1:]
+    found = {part: statistics.median(step[part] for step in measured) for part in PARTS}
+    whole = sum(found.values())
+    return {part: micros / whole for part, micros in found.items() if micros} if whole else {}
 
 
-def _run(workload: TrainEpoch, batches: Iterator[Batch], steps: int) -> None:
-    trainer = workload.trainer
-    for _ in itertools.repeat(None, steps):
+def _step(trainer: Trainer, batches: Iterator[Batch]) -> None:
+    with record_function(_STEP):
         with record_function("data"):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        loss = trainer.forward(batch)
-        trainer.backward(loss)
+            batch = next(batches)
+        trainer.backward(trainer.forward(batch))
         with record_function("optimizer"):
             trainer.update()
 
 
-def _part(event: Any) -> str:
-    around = event
+def _part_and_step(event: Any) -> tuple[str, int | None]:
+    """The innermost part around an event, and the number of the step that it is in."""
+    part, around = None, event
     while around is not None:
-        part = part_of(around.name)
-        if part is not None:
-            return part
+        part = part or part_of(around.name)
+        if around.name == _STEP:
+            return part or "rest", around.id
         around = around.cpu_parent
-    return "rest"
+    return part or "rest", None

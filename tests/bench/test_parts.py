@@ -60,7 +60,7 @@ def test_parts_whose_time_is_known_get_it():
     workload: Any = SimpleNamespace(
         setting=SimpleNamespace(device="cpu"),
         reset=lambda: None,
-        batches=[object()] * 4,
+        batches=[object()] * 2,
         trainer=trainer,
     )
     found = shares(workload, 3)
