@@ -17,6 +17,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.cell import Cell
 from bench.findings import Findings
+from bench.out_of_memory import is_out_of_memory
 from data.batches import Batch
 from measure.record import Metric, not_measured
 from workloads.setting import Setting
@@ -74,20 +75,30 @@ _ENGINE = "autograd::engine::evaluate_function: "
 
 
 def measure_parts(cell: Cell, setting: Setting, findings: Findings) -> None:
-    """Fill in `share_<part>`, or `share_rest` with the reason why there is none."""
+    """Fill in `share_<part>`, or `share_rest` with the reason why there is none.
+
+    Memory that runs out here takes nothing from the cell, whose times are taken already.
+    """
+    found: dict[str, float] = {}
+    reason = "the profiler saw no operation"
     if cell.compile != "none":
         reason = "a compiled graph is one operation to a profiler"
-        findings.metrics["share_rest"] = not_measured(
-            reason, unit="1", better="none", kind="derived"
-        )
-        return
-    with findings.phase("measured"):
-        workload = TrainEpoch(setting)
-        workload.build()
-        method = f"torch.profiler, own time of operations, median of {_STEPS} steps"
-        for part, share in shares(workload, _STEPS).items():
-            metric = Metric(share, "1", "none", "derived", method)
-            findings.metrics[f"share_{part}"] = metric
+    else:
+        try:
+            with findings.phase("measured"):
+                workload = TrainEpoch(setting)
+                workload.build()
+                found = shares(workload, _STEPS)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason, findings.failed_in = "out of memory under the profiler", None
+    if not found:
+        lost = not_measured(reason, unit="1", better="none", kind="derived")
+        findings.metrics["share_rest"] = lost
+    method = f"torch.profiler, own time of operations, median of {_STEPS} steps"
+    for part, share in found.items():
+        findings.metrics[f"share_{part}"] = Metric(share, "1", "none", "derived", method)
 
 
 def part_of(name: str) -> str | None:

@@ -42,6 +42,7 @@ class Runner:
         place: where workers find the code, and their Python.
         energy: "auto", "off" or "estimate=<watts>".
         allocator: of timed workers: "kept" or "system".
+        parts: tell a training step's share of time by part.
     """
 
     journal: Journal
@@ -57,6 +58,7 @@ class Runner:
     failed: list[Record] = field(default_factory=list, compare=False)  # for memory, in this start
     energy: str = "auto"
     allocator: str = "kept"
+    parts: bool = True
 
     @cached_property
     def _peaks(self) -> Peaks:
@@ -131,15 +133,15 @@ class Runner:
 
     def _attempts(self, cell: Cell) -> list[Findings]:
         """The timed pass, again while it is not steady and there are repeats left."""
-        attempts = [self._work(cell, "time", parts=True)]
+        attempts = [self._work(cell, "time")]
         while len(attempts) <= self.repeats and (spread(attempts[-1]) or 0.0) > BOUND:
-            attempts.append(self._work(cell, "time", parts=True))
+            attempts.append(self._work(cell, "time"))
         return attempts
 
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")
 
-    def _work(self, cell: Cell, measuring: str, *, parts: bool = False) -> Findings:
+    def _work(self, cell: Cell, measuring: str) -> Findings:
         out = self.journal.path("findings", cell)
         request = Request(
             cell,
@@ -153,7 +155,7 @@ class Runner:
             cpus=self.cpus,
             energy=self.energy,
             allocator=self.allocator,
-            parts=parts,
+            parts=self.parts,
         )
         try:
             return run_worker(request, timeout=self.timeout, place=self.place)

@@ -219,6 +219,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         work = PROCEDURES[cell.workload](cell, setting, findings)
         if work is not None:
             describe_work(cell, work, findings, energy=request.energy)
+        del work  # and with it the timed model
         if request.parts and cell.workload == "train_epoch":
             measure_parts(cell, setting, findings)
     if backend != "reference" or cell.workload in TRAINING:

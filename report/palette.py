@@ -62,16 +62,16 @@ PHASES: dict[str, tuple[str, str]] = {
 
 # Parts of a training step's time; the first is what the architectures differ in. None is a model's
 # colour, and neighbours differ in grey too.
-SHARES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "attention, scan or recurrence": (("attention", "scan", "recurrence"), "#14284B", ""),
-    "convolution": (("convolution",), "#8C7BB8", "\\\\\\\\"),
-    "feed-forward": (("feed_forward",), "#4B6A8A", ""),
-    "linear layers": (("linear",), "#A9C6DE", "////"),
-    "norms, dropout": (("norm", "dropout"), "#7C8B72", ""),
-    "data, embedding": (("data", "embedding"), "#C9B35A", "////"),
-    "loss": (("loss",), "#FDE8A1", ""),
-    "optimizer": (("optimizer",), "#B07A5E", "----"),
-    "rest": (("rest",), "#DADADA", ""),
+SHARES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {
+    "attention, scan or recurrence": (("attention", "scan", "recurrence"), ("#14284B", "")),
+    "convolution": (("convolution",), ("#8C7BB8", "\\\\\\\\")),
+    "feed-forward": (("feed_forward",), ("#4B6A8A", "")),
+    "linear layers": (("linear",), ("#A9C6DE", "////")),
+    "norms, dropout": (("norm", "dropout"), ("#7C8B72", "")),
+    "data, embedding": (("data", "embedding"), ("#C9B35A", "////")),
+    "loss": (("loss",), ("#FDE8A1", "")),
+    "optimizer": (("optimizer",), ("#B07A5E", "----")),
+    "rest": (("rest",), ("#DADADA", "")),
 }
 
 # A model's second line in a panel (another kernel, say) keeps its look, with half-filled markers.

@@ -1,8 +1,7 @@
 """Memory of training by phase: how far each phase raised the peak over the baseline, stacked.
 
 One small panel per model, so that the bars of one model over L stand together; all panels share
-one linear axis, since only there stacked heights can be compared. Colours mean phases here; the
-model is named, in its own colour, by the panel's title.
+one linear axis, since only there stacked heights can be compared.
 """
 
 from __future__ import annotations
@@ -11,16 +10,16 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from report.draw import cross_lines, crosses
 from report.facets import cells
 from report.labels import BYTES, byte_unit
 from report.load import Run
 from report.notes import flag_notes, footer, gap_notes, kernel_note
-from report.palette import PHASES, look, styled
+from report.palette import PHASES, styled
 from report.series import Line, Panel, panels
 from report.sheet import linear_room, sheet
+from report.stacked import Layer, draw_stack, layer_handle, stack_title
 
 PEAK = "memory_peak"
 
@@ -36,11 +35,8 @@ def memory_phases(runs: Sequence[Run]) -> Figure | None:
     used = [cell for panel in found for cell in panel.cells]
     page = sheet(
         "Training: peak memory over the baseline, by phase",
-        [" · ".join(text for text in (line.label, panel.title) if text) for panel, line in stacks],
-        handles=[
-            Patch(facecolor=color, edgecolor="#555555", hatch=hatch, label=phase)
-            for phase, (color, hatch) in PHASES.items()
-        ],
+        [stack_title(panel, line) for panel, line in stacks],
+        handles=[layer_handle(phase, *looks) for phase, looks in PHASES.items()],
         notes=[*gap_notes(found, PEAK), *_baseline(stacks), *flag_notes(used)],
         footer=[*kernel_note(used), *footer(used)],
         columns=1 if len(stacks) == 1 else 2,
@@ -57,30 +53,12 @@ def memory_phases(runs: Sequence[Run]) -> Figure | None:
 
 
 def _bars(ax: Axes, panel: Panel, line: Line, size: float) -> None:
-    base = dict.fromkeys(panel.lengths, 0.0)
-    for phase, (color, hatch) in PHASES.items():
-        points = line.points(f"memory_{phase}")
-        ax.bar(
-            [panel.lengths.index(point.seq_len) for point in points],
-            [point.value / size for point in points],
-            bottom=[base[point.seq_len] for point in points],
-            width=0.72,
-            color=color,
-            hatch=hatch,
-            edgecolor="#555555",
-            linewidth=0.5,
-            label=phase,
-        )
-        for point in points:
-            base[point.seq_len] += point.value / size
+    layers = [
+        Layer(phase, *looks, {p.seq_len: p.value / size for p in line.points(f"memory_{phase}")})
+        for phase, looks in PHASES.items()
+    ]
+    draw_stack(ax, line, panel.lengths, layers)
     crosses(ax, Panel(panel.title, [line], panel.facets), PEAK, panel.lengths)
-    ax.set_xticks(range(len(panel.lengths)), [str(length) for length in panel.lengths])
-    ax.set_xlim(-0.6, len(panel.lengths) - 0.4)
-    ax.set_xlabel("history length L (events)")
-    ax.set_title(ax.get_title(loc="left"), loc="left", color=look(line.model).color)
-    ax.grid(visible=False, axis="x")
-    if len(panel.lengths) > 5:
-        ax.tick_params(axis="x", rotation=45)
 
 
 def _baseline(stacks: Sequence[tuple[Panel, Line]]) -> list[str]:

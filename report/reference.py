@@ -39,9 +39,7 @@ def main() -> int:
     (ROOT / PAGE).write_text(page, encoding="utf-8")
     (ROOT / README).write_text(readme, encoding="utf-8")
     print(
-        "\n".join(
-            [said, *saved.in_words(PLOTS), f"Page: {PAGE}, {len(page.encode()) / 1e6:.1f} MB"]
-        )
+        said, *saved.in_words(PLOTS), f"Page: {PAGE}, {len(page.encode()) / 1e6:.1f} MB", sep="\n"
     )
     return 0
 
@@ -56,8 +54,7 @@ def with_finding(text: str, said: str) -> str:
     block = re.compile(rf"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
     if not block.search(text):
         raise ValueError(f"{README}: the mark {_BEGIN!r} is missing")
-    quoted = "\n>\n".join(f"> {line}" for line in said.splitlines() if line)
-    return block.sub(lambda _: f"{_BEGIN}\n{quoted}\n{_END}", text, count=1)
+    return block.sub(lambda _: f"{_BEGIN}\n> {said}\n{_END}", text, count=1)
 
 
 if __name__ == "__main__":

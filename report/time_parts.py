@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from report.facets import cells
 from report.load import Run
 from report.notes import flag_notes, footer, kernel_note
-from report.palette import SHARES, look, styled
+from report.palette import SHARES, styled
 from report.series import Line, Panel, panels
 from report.sheet import sheet
+from report.stacked import Layer, draw_stack, layer_handle, stack_title
 
 Stacks = Mapping[int, Mapping[str, float]]
 
@@ -36,14 +36,9 @@ def time_parts(runs: Sequence[Run]) -> Figure | None:
     present = {name for *_, stacks in shown for stack in stacks.values() for name in stack}
     page = sheet(
         "Training: share of time by part of the model",
-        [
-            " · ".join(text for text in (line.label, panel.title) if text)
-            for panel, line, _ in shown
-        ],
+        [stack_title(panel, line) for panel, line, _ in shown],
         handles=[
-            Patch(facecolor=color, edgecolor="#555555", hatch=hatch, label=name)
-            for name, (_, color, hatch) in SHARES.items()
-            if name in present
+            layer_handle(name, *looks) for name, (_, looks) in SHARES.items() if name in present
         ],
         notes=[
             "Forward and backward together. Rest: PyTorch's gathers and sums, and Python.",
@@ -61,7 +56,7 @@ def time_parts(runs: Sequence[Run]) -> Figure | None:
 def shares(line: Line) -> Stacks:
     """Length -> group of parts (a name of SHARES) -> its share of a step, 0 to 1."""
     stacks: dict[int, dict[str, float]] = {}
-    for name, (parts, *_) in SHARES.items():
+    for name, (parts, _) in SHARES.items():
         for part in parts:
             for point in line.points(f"share_{part}"):
                 stack = stacks.setdefault(point.seq_len, {})
@@ -70,29 +65,10 @@ def shares(line: Line) -> Stacks:
 
 
 def _bars(ax: Axes, panel: Panel, line: Line, stacks: Stacks) -> None:
-    lengths = [length for length in panel.lengths if length in stacks]
-    base = dict.fromkeys(lengths, 0.0)
-    for name, (_, color, hatch) in SHARES.items():
-        heights = [100 * stacks[length].get(name, 0.0) for length in lengths]
-        ax.bar(
-            range(len(lengths)),
-            heights,
-            bottom=[base[length] for length in lengths],
-            width=0.78,
-            color=color,
-            hatch=hatch,
-            edgecolor="#555555",
-            linewidth=0.5,
-            label=name,
-        )
-        for length, height in zip(lengths, heights, strict=True):
-            base[length] += height
+    layers = [
+        Layer(name, *looks, {n: 100 * stack[name] for n, stack in stacks.items() if name in stack})
+        for name, (_, looks) in SHARES.items()
+    ]
+    draw_stack(ax, line, [length for length in panel.lengths if length in stacks], layers)
     ax.set_ylim(0.0, 100.0)
     ax.set_ylabel("share of a step (%)")
-    ax.set_xticks(range(len(lengths)), [str(length) for length in lengths])
-    ax.set_xlim(-0.6, len(lengths) - 0.4)
-    ax.set_xlabel("history length L (events)")
-    ax.set_title(ax.get_title(loc="left"), loc="left", color=look(line.model).color)
-    ax.grid(visible=False, axis="x")
-    if len(lengths) > 5:
-        ax.tick_params(axis="x", rotation=45)

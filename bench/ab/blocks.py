@@ -17,8 +17,9 @@ class Blocks:
     """Call it with a cell and a side's name: the block's record.
 
     Memory is measured where a peak is the question, in training; elsewhere its pass, in a process
-    of its own, would double the time of a pair for a number that the weights decide. Nothing is
-    pruned or repeated here: a pair is two blocks of the same work.
+    of its own, would double the time of a pair for a number that the weights decide. Shares of time
+    by part judge nothing and are left out. Nothing is pruned or repeated here: a pair is two blocks
+    of the same work.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Blocks:
                 cpus=options.cpus,
                 place=sides[name].place,
                 allocator=options.allocator,
+                parts=False,
             )
             for name in NAMES
         }

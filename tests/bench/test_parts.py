@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
+import bench.parts
 import data
 import models
-from bench.parts import PART_OF, PARTS, part_of, shares
+from bench.cell import Cell
+from bench.findings import Findings
+from bench.parts import PART_OF, PARTS, measure_parts, part_of, shares
 from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
@@ -96,3 +99,28 @@ def test_a_gradient_belongs_to_its_part():
     assert part_of("_LinearBackward") == "linear"
     assert part_of("aten::convolution_backward") == "convolution"
     assert part_of("aten::sum") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory under the profiler"),
+        (None, "the profiler saw no operation"),
+    ],
+)
+def test_where_there_are_no_shares_the_record_says_why(monkeypatch, error, reason):
+    def none(*_: object) -> dict[str, float]:
+        if error is not None:
+            raise error
+        return {}
+
+    monkeypatch.setattr(bench.parts, "shares", none)
+    interactions = data.load("synthetic_u80_i40_n25")
+    setting = Setting("gru4rec", interactions, "all", seq_len=8, batch_size=16)
+    cell = Cell("gru4rec", "train_epoch", "synthetic_u80_i40_n25", "all", 8, 16)
+    findings = Findings()
+    measure_parts(cell, setting, findings)
+    assert {name: metric.reason for name, metric in findings.metrics.items()} == {
+        "share_rest": reason
+    }
+    assert findings.failed_in is None
