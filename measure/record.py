@@ -59,7 +59,7 @@ class RecordError(ValueError):
     """A record that can't be read or may not be written; the message is one line for the user."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One number and how it was obtained.
 
@@ -95,15 +95,14 @@ class Metric:
             raise RecordError(f"kind={self.kind!r}: allowed are {', '.join(KINDS)}")
         if self.value is None and not self.reason:
             raise RecordError("a metric without a value needs a reason")
-        fields = self.__dict__
         for name in ("unit", "method", "reason", "source", "peak_source"):
-            if fields[name] is not None and not isinstance(fields[name], str):
+            if not isinstance(getattr(self, name), str | None):
                 raise RecordError(f"{name} of a metric is not a text")
-        if self.n is not None and not isinstance(self.n, int):
+        if not isinstance(self.n, int | None):
             raise RecordError("n of a metric is not a whole number")
         for name in ("value", "lo", "hi"):
-            if fields[name] is not None and not is_number(fields[name]):
-                number = fields[name]
+            number = getattr(self, name)
+            if number is not None and not is_number(number):
                 raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
 
 
