@@ -18,7 +18,7 @@ from bench.memory_pass import measures_memory
 from bench.peaks import Peaks
 from bench.process import HERE, Place, run_worker
 from bench.series import pruned, source_of_pruning
-from bench.steadiness import BOUND, spread, steadiest
+from bench.steadiness import asks_again, steadiest
 from bench.worker import Request
 from data import is_path
 from measure.clock import Stopwatch
@@ -37,7 +37,7 @@ class Runner:
         memory_limit: bytes a worker may hold; None for nine tenths of the machine's.
         retry: measure cells again that ended in an error or a timeout.
         prune: don't try what is larger than a cell that ran out of memory.
-        repeats: how often a cell is measured again whose rounds spread too far.
+        repeats: how often at most a cell is measured again that was not steady.
         cpus: the processors that workers may run on.
         place: where workers find the code, and their Python.
         energy: "auto", "off" or "estimate=<watts>".
@@ -134,7 +134,7 @@ class Runner:
     def _attempts(self, cell: Cell) -> list[Findings]:
         """The timed pass, again while it is not steady and there are repeats left."""
         attempts = [self._work(cell, "time")]
-        while len(attempts) <= self.repeats and (spread(attempts[-1]) or 0.0) > BOUND:
+        while len(attempts) <= self.repeats and asks_again(attempts):
             attempts.append(self._work(cell, "time"))
         return attempts
 

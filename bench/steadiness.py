@@ -1,5 +1,6 @@
 """Is what was measured steady? Where its rounds spread too far the cell is measured again, in a
-fresh process, a few times; how often, and how far each attempt spread, is in the record.
+fresh process, a few times, and once where others were at work or a clock fell; how often, and how
+far each attempt spread, is in the record.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import statistics
 
 from bench.findings import Findings
+from measure.record import DISTURBING
 
 # Coefficient of variation of a cell's rounds, or of the medians of its blocks of requests; under
 # load of the services, since a queue's latencies vary by nature.
@@ -33,17 +35,34 @@ def spread(findings: Findings) -> float | None:
     return None
 
 
+def is_disturbed(findings: Findings) -> bool:
+    """Whether others took the processor, or a clock fell, while it was measured."""
+    return not set(DISTURBING).isdisjoint(findings.flags)
+
+
+def asks_again(attempts: list[Findings]) -> bool:
+    """Whether one more attempt is called for: the last one spread too far, or the only one was
+    disturbed. Never of `fit`, which takes minutes and is there for its accuracy.
+    """
+    last = attempts[-1]
+    if last.status != "ok" or "fit_time" in last.metrics:
+        return False
+    return (spread(last) or 0.0) > BOUND or (len(attempts) == 1 and is_disturbed(last))
+
+
 def steadiest(attempts: list[Findings]) -> Findings:
-    """The attempt that spread least, with the spreads of all; flagged where even that is wide."""
-    spreads = [spread(findings) for findings in attempts]
-    known = [(s, i) for i, s in enumerate(spreads) if s is not None]
-    if not known:
+    """The attempt that spread least, of the undisturbed ones where there are any, with the spreads
+    of all; flagged where even that is wide.
+    """
+    well = [findings for findings in attempts if findings.status == "ok"]
+    if not well:
         return attempts[-1]
-    least, place = min(known)
-    best = attempts[place]
-    best.samples["attempt_spread"] = [s for s, _ in known]
+    best = min(well, key=lambda findings: (is_disturbed(findings), spread(findings) or 0.0))
+    spreads = [s for findings in well if (s := spread(findings)) is not None]
+    if spreads:
+        best.samples["attempt_spread"] = spreads
     if attempts[-1].status != "ok":
         best.flags.append(f"repeat_{attempts[-1].status}")
-    if least > BOUND:
+    if (spread(best) or 0.0) > BOUND:
         best.flags.append(NOISY)
     return best

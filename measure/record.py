@@ -38,6 +38,8 @@ KINDS = (
     "derived",
 )
 
+# Flags of a cell that was measured while something else went on.
+DISTURBING = ("contended", "throttled")
 
 _OBJECTS = ("config", "resolved", "samples", "machine", "telemetry")
 _TYPES: tuple[tuple[str, Any, str], ...] = (

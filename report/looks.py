@@ -1,9 +1,9 @@
 """When pairs are judged: at a few counts fixed in advance, each with its share of alpha.
 
 Who asks after every pair finds a false alarm sooner or later. So a screen is judged at 5 and 10
-pairs and a confirmation at 10, 15, 20, 30 and 40, and nothing in between. The shares of its looks
-add up to 1.2%, which therefore bounds the false alarms at the margin; report/power.py shows the
-rest.
+pairs and a confirmation at 10, 15, 20, 30, 40, 60 and 80, and nothing in between. The shares of its
+looks add up to 1.2%, which therefore bounds the false alarms at the margin; report/power.py shows
+the rest.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from measure.record import DISTURBING
 from report.hodges_lehmann import pairs_needed
 from report.verdict import Pair, PairedMetric
 
 # More flagged blocks than this, and what was measured is the neighbours' work.
 MOST_FLAGGED = 0.2
-DISTURBING = ("contended", "throttled")
 SCREEN_PAIRS, SCREEN_ALPHA = 5, 0.05
 CONFIRM_PAIRS = 10
 # Pairs beyond the first look at a candidate, and the look's share of alpha.
-CONFIRM_STEPS = ((0, 0.002), (5, 0.002), (10, 0.002), (20, 0.003), (30, 0.003))
+CONFIRM_STEPS = (
+    (0, 0.002),
+    (5, 0.0015),
+    (10, 0.0015),
+    (20, 0.0015),
+    (30, 0.0015),
+    (50, 0.002),
+    (70, 0.002),
+)
 MOST_SCREEN_PAIRS = 10
 
 

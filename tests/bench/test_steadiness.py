@@ -10,7 +10,8 @@ from bench.cell import Cell
 from bench.findings import Findings
 from bench.journal import Journal, new_manifest
 from bench.runner import Runner
-from bench.steadiness import spread, steadiest
+from bench.steadiness import asks_again, spread, steadiest
+from measure.record import Metric
 
 CELL = Cell("sasrec", "train_epoch", "synthetic", "all", 8, 1)
 STEADY, WIDE = [1.0, 1.01, 0.99], [1.0, 2.0, 3.0]
@@ -47,6 +48,29 @@ def test_the_steadiest_attempt_counts_and_all_spreads_are_kept() -> None:
         "repeat_timeout",
         "noisy",
     ]
+
+
+def test_a_disturbed_attempt_is_measured_once_more_and_gives_way_to_an_undisturbed_one() -> None:
+    disturbed, calm = found(STEADY), found([1.0, 1.05, 0.97])
+    disturbed.flags.append("contended")
+    assert asks_again([disturbed])
+    assert not asks_again([disturbed, disturbed])
+    assert not asks_again([calm])
+    assert steadiest([disturbed, calm]) is calm
+    assert calm.flags == []
+    assert steadiest([disturbed]).flags == ["contended"]
+
+
+def test_two_rounds_can_be_disturbed_and_a_fit_or_a_failure_is_never_repeated() -> None:
+    few = found([1.0, 2.0])
+    few.flags.append("throttled")
+    assert asks_again([few])
+    assert steadiest([few, found([1.0, 2.0])]).flags == []
+    fit = found(WIDE)
+    fit.metrics["fit_time"] = Metric(9.0, "s", "lower", "time", "clock")
+    fit.flags.append("contended")
+    assert not asks_again([fit])
+    assert not asks_again([Findings(status="error", reason="x", flags=["contended"])])
 
 
 @pytest.mark.parametrize(

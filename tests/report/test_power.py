@@ -42,15 +42,15 @@ def test_bounds_at_one_percent_hold_the_truth(noise: str, pairs: int) -> None:
 
 
 def test_more_pairs_while_undecided_find_more_and_alarm_at_no_change_never() -> None:
-    more = next(row for row in ROWS if "10 to 40" in row.name and row.noise == "bimodal")
+    more = next(row for row in ROWS if "10 to 80" in row.name and row.noise == "bimodal")
     ten = BY_NAME["bimodal", 10, "Hodges-Lehmann,"]
     assert chance(more, 0.10, TRIALS) > chance(ten, 0.10, TRIALS) + 0.2
     assert chance(more, 0.0, TRIALS) < 0.001
 
 
 @pytest.mark.parametrize("noise", ["normal, 3%", "t3, 3%", "bimodal"])
-def test_five_looks_alarm_at_the_margin_no_more_than_one_at_one_percent(noise: str) -> None:
-    more = next(row for row in ROWS if "10 to 40" in row.name and row.noise == noise)
+def test_seven_looks_alarm_at_the_margin_no_more_than_one_at_one_percent(noise: str) -> None:
+    more = next(row for row in ROWS if "10 to 80" in row.name and row.noise == noise)
     # Monte Carlo errors of 20,000 trials: 0.0007.
     assert chance(more, 0.05, 20_000) <= 0.012
     assert chance(more, 0.10, TRIALS) >= (0.9 if noise == "bimodal" else 0.99)
