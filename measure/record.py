@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -210,6 +211,9 @@ def dumps(record: Record) -> str:
     return json.dumps(record.to_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
+_RECORD_FIELDS = frozenset(field.name for field in dataclasses.fields(Record))
+
+
 def loads(text: str | bytes) -> Record:
     """The record in `text`; RecordError with one line where it is not one."""
     try:
@@ -220,7 +224,9 @@ def loads(text: str | bytes) -> Record:
 
 
 def from_dict(content: Any) -> Record:
-    """The record in a parsed JSON object; fields of later minor versions are ignored."""
+    """The record in a parsed JSON object; fields of later minor versions are ignored. What many
+    records of a file say alike is kept once: names, units and methods.
+    """
     if not isinstance(content, dict):
         raise RecordError(f"a record is a JSON object, not {type(content).__name__}")
     schema = content.get("schema")
@@ -228,12 +234,13 @@ def from_dict(content: Any) -> Record:
         raise RecordError(f"schema {schema!r} is not known; this version reads {SCHEMA}")
     try:
         metrics = {name: _metric(entry) for name, entry in content.get("metrics", {}).items()}
-        known = {field.name for field in dataclasses.fields(Record)}
-        fields = {name: value for name, value in content.items() if name in known}
+        fields = {name: value for name, value in content.items() if name in _RECORD_FIELDS}
         record = Record(**(fields | {"metrics": metrics}))
     except (AttributeError, TypeError) as error:
         raise RecordError(f"not a cell record: {(str(error).splitlines() or [''])[0]}") from error
     _check_types(record)
+    for part in (record.config, record.resolved):
+        part.update({name: _once(value) for name, value in part.items()})
     return record
 
 
@@ -258,6 +265,8 @@ def _are_numbers(numbers: Any) -> bool:
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
-    if entry.keys() <= _METRIC_FIELDS:
-        return Metric(**entry)
-    return Metric(**{name: value for name, value in entry.items() if name in _METRIC_FIELDS})
+    return Metric(**{name: _once(entry[name]) for name in entry.keys() & _METRIC_FIELDS})
+
+
+def _once(value: Any) -> Any:
+    return sys.intern(value) if type(value) is str else value

@@ -13,10 +13,11 @@ from dataclasses import replace
 from statistics import median, stdev
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
+from measure.record import DISTURBING
 from report.hodges_lehmann import Interval, mean_difference, paired, unpaired
-from report.looks import DISTURBING, Look, disturbed, pairs_at
+from report.looks import Look, disturbed, pairs_at
 from report.margins import UNKNOWN_NOISE, Margins, Policy
 from report.status import absent, compare
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
@@ -223,7 +224,7 @@ def _over_users(metric: PairedMetric, worse: float, pair: Pair) -> Interval:
         if value is None or not 0 <= value <= 1 or not users:
             return Interval(worse, -math.inf, math.inf, ALPHA, "one seed a side")
         error += value * (1 - value) / users
-    reach = float(stats.norm.ppf(1 - ALPHA)) * math.sqrt(error)
+    reach = float(ndtri(1 - ALPHA)) * math.sqrt(error)
     return Interval(worse, worse - reach, worse + reach, ALPHA, "one seed a side, over users")
 
 

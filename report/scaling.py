@@ -18,7 +18,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
 FEWEST_LENGTHS = 5
@@ -102,7 +103,7 @@ class Scaling:
 @lru_cache(maxsize=64)  # asked for at every point of every drawn curve
 def _quantile(degrees: int) -> float:
     """Student's t that the two-sided interval of LEVEL reaches to."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, degrees))
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def fit_scaling(lengths: Sequence[int], seconds: Sequence[Sequence[float]]) -> Scaling | NotFitted:
@@ -183,7 +184,7 @@ def _power(at: Array, t: Array) -> tuple[tuple[float, float, float], float, floa
     nearest = (_GRID[max(rough - 1, 0)], _GRID[min(rough + 1, len(_GRID) - 1)])
     best = float(optimize.minimize_scalar(squares, bounds=nearest, method="bounded").x)
     degrees = len(t) - _COEFFICIENTS
-    most = squares(best) * (1 + stats.f.ppf(LEVEL, 1, degrees) / degrees)
+    most = squares(best) * (1 + _quantile(degrees) ** 2 / degrees)
     ends = []
     for edge in EXPONENTS:
         inside = squares(edge) <= most or math.isclose(edge, best)

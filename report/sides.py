@@ -39,7 +39,7 @@ CELL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=@,:-]{0,299}")
 METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@%:-]{0,99}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """One metric of one side, with the rounds behind it where they are known."""
 

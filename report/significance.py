@@ -10,6 +10,7 @@ users lie beside a run's records (raw/CELL.npz), so a benchmark JSON alone has n
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from report.facets import Cell, cells
 from report.load import Run
@@ -112,9 +113,11 @@ def paired_test(
     middle = float(differences.mean())
     if np.ptp(differences) <= _ROUNDING * np.max(np.abs(differences)):
         return PairedTest(middle, middle, middle, float(middle == 0), len(differences))
-    result = stats.ttest_1samp(differences, 0.0)
-    low, high = result.confidence_interval(0.95)
-    return PairedTest(middle, float(low), float(high), float(result.pvalue), len(differences))
+    degrees = len(differences) - 1
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    reach = error * float(stdtrit(degrees, 0.975))
+    p_value = 2 * float(stdtr(degrees, -abs(middle) / error))
+    return PairedTest(middle, middle - reach, middle + reach, p_value, len(differences))
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:

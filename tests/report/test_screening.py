@@ -91,7 +91,7 @@ def test_an_undecided_candidate_gets_more_pairs_but_not_without_end() -> None:
     spread = tuple(Pair(1.0, x) for x in (1.0, 1.2, 1.02, 1.1, 1.15))
     odd = replace(cells("a")[0], screen=spread, confirm=spread * 2)
     assert needed([odd], Margins()) == [Need("a", "confirm", 5)]
-    assert needed([replace(odd, confirm=spread * 8)], Margins()) == []
+    assert needed([replace(odd, confirm=spread * 16)], Margins()) == []
 
 
 def test_between_two_looks_the_verdict_is_that_of_the_first_and_the_rest_is_asked_for() -> None:
@@ -147,7 +147,8 @@ def test_disturbed_pairs_are_asked_for_again_but_not_without_end() -> None:
     found = judge([quiet], Margins())[0]
     assert (found.verdict, len(found.pairs)) == ("REGRESSED", 10)
     assert "3 contended or throttled pairs left out" in found.reason
-    assert needed([replace(calmer, confirm=pairs(40, "throttled"))], Margins()) == []
+    most = confirm_looks(1)[-1].count
+    assert needed([replace(calmer, confirm=pairs(most, "throttled"))], Margins()) == []
 
 
 def test_a_machine_too_noisy_for_a_metric_wants_no_pairs() -> None:
@@ -165,7 +166,8 @@ def test_a_metric_without_a_number_on_either_side_is_not_judged() -> None:
 
 
 def test_the_simulation_of_power_is_what_is_judged() -> None:
-    r = math.log1p(0.07) + NOISES["t3, 3%"](np.random.default_rng(3), (30, 40))
+    most = confirm_looks(1)[-1].count
+    r = math.log1p(0.07) + NOISES["t3, 3%"](np.random.default_rng(3), (30, most))
     assert Margins().policy("a", "epoch_time", "time").margin == pytest.approx(math.expm1(MARGIN))
     slow = replace(cells("a")[0], screen=(Pair(1.0, 1.5),) * 5)
     for row, red in zip(r, with_more_pairs(r), strict=True):
