@@ -63,21 +63,26 @@ def paint_fits(ax: Axes, panel: Panel, metric: str, *, size: float) -> None:
 
 def fit_notes(found: Sequence[Panel], metric: str, *, symbol: str = "t") -> list[str]:
     """ "Fit, coloured band 95%: SASRec t ~ L^1.52 (1.43 to 1.61)", no fits, and crossovers."""
-    notes, refused = list[str](), dict[str, list[str]]()
+    notes, refused = list[str](), dict[tuple[str, str], list[str]]()
     for panel in found:
         where = f" ({panel.title})" if panel.title else ""
         fits = {line.label: fit_of(line, metric) for line in panel.lines if line.points(metric)}
         said = [_exponent(label, fit) for label, fit in fits.items() if isinstance(fit, Scaling)]
         if said:
             notes.append(f"Fit, coloured band 95%{where}: {symbol} = a + b L^p, {'; '.join(said)}")
-        for label, fit in fits.items():
-            if isinstance(fit, NotFitted):
-                refused.setdefault(fit.reason, []).append(label)
+        reasons = {fit.reason: None for fit in fits.values() if isinstance(fit, NotFitted)}
+        for reason in reasons:
+            labels = [
+                label
+                for label, fit in fits.items()
+                if isinstance(fit, NotFitted) and fit.reason == reason
+            ]
+            refused.setdefault((", ".join(labels), reason), []).append(panel.title)
         notes += [f"{_crossed(each)}{where}" for each in crossings(panel, metric)]
-    return notes + [
-        f"No fit: {', '.join(dict.fromkeys(labels))} ({reason})"
-        for reason, labels in refused.items()
-    ]
+    for (labels, reason), titles in refused.items():
+        where = f", {'; '.join(titles)}" if len(titles) < len(found) else ""
+        notes.append(f"No fit: {labels}{where} ({reason})")
+    return notes
 
 
 def _crossed(found: Crossover) -> str:

@@ -26,6 +26,10 @@ from report.palette import FILLS, look, styled
 from report.series import Line, Panel, panels
 from report.sheet import Handle, model_handles, plain_ticks, sheet, style_handle
 
+ABOVE = (
+    "Above a roof: operations are those of a model's formula, and a request omits some of them "
+    "(the future in causal attention; all but the last event in the last layer)."
+)
 # Which metric is the time of what `flops` and `traffic_bytes` count.
 TIMES = {
     "train_epoch": "epoch_time",
@@ -70,6 +74,7 @@ def roofline(runs: Sequence[Run]) -> Figure | None:
         handles=[*model_handles(found, lines=False), *_handles()],
         notes=[
             "The larger a marker, the longer L; the roofs are measured on the machine.",
+            *([ABOVE] if any(place.achieved > place.peak for place in everything) else []),
             *flag_notes(used),
         ],
         footer=[*kernel_note(used), *footer(used)],

@@ -43,6 +43,14 @@ def test_workloads_have_panels_of_their_own(runs):
     ]
 
 
+def test_what_stands_above_a_roof_is_explained(made, run_json):
+    record = made.train("sasrec", 50)
+    assert "Above a roof" not in made.joined(roofline(load_runs([run_json([record])])))
+    seconds = record.value("epoch_time")
+    record.metrics.update(made.roofline(seconds, 2e11 * seconds))
+    assert "Above a roof" in made.joined(roofline(load_runs([run_json([record])])))
+
+
 def test_records_without_a_measured_peak_are_not_drawn(made, run_json):
     record = made.train("sasrec", 50)
     record.metrics["mfu"] = made.not_measured("no peak", unit="1", better="higher", kind="derived")
