@@ -98,22 +98,25 @@ class Metric:
             raise RecordError(f"kind={self.kind!r}: allowed are {', '.join(KINDS)}")
         if self.value is None and not self.reason:
             raise RecordError("a metric without a value needs a reason")
-        for name in ("unit", "method", "reason", "source", "peak_source"):
-            if not isinstance(getattr(self, name), str | None):
-                raise RecordError(f"{name} of a metric is not a text")
-        if not isinstance(self.n, int | None):
+        # Written out: large files have hundreds of thousands of metrics.
+        for text in (self.unit, self.method, self.reason, self.source, self.peak_source):
+            if text is not None and not isinstance(text, str):
+                raise RecordError(f"{text!r:.40} in a metric is not a text")
+        if not (self.n is None or isinstance(self.n, int)):
             raise RecordError("n of a metric is not a whole number")
-        for name in ("value", "lo", "hi"):
-            number = getattr(self, name)
+        for name, number in (("value", self.value), ("lo", self.lo), ("hi", self.hi)):
             if number is not None and not is_number(number):
                 raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
 
 
+_REPEATED = ("unit", "better", "kind", "method")
 _METRIC_FIELDS = frozenset(field.name for field in dataclasses.fields(Metric))
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number that a float holds."""
+    if type(value) is float:
+        return math.isfinite(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
@@ -265,7 +268,12 @@ def _are_numbers(numbers: Any) -> bool:
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
-    return Metric(**{name: _once(entry[name]) for name in entry.keys() & _METRIC_FIELDS})
+    if not entry.keys() <= _METRIC_FIELDS:
+        entry = {name: entry[name] for name in entry.keys() & _METRIC_FIELDS}
+    for name in _REPEATED:
+        if name in entry:
+            entry[name] = _once(entry[name])
+    return Metric(**entry)
 
 
 def _once(value: Any) -> Any:

@@ -147,7 +147,7 @@ def _check(path: Path, rule: Any) -> None:
 
 def _fits(rule: dict[str, Any], cell_id: str, metric: str, kind: str) -> bool:
     return (
-        fnmatchcase(cell_id, rule.get("cells", "*"))
-        and fnmatchcase(metric, rule.get("metric", "*"))
-        and rule.get("kind", kind) == kind
+        rule.get("kind", kind) == kind
+        and is_named(metric, (rule.get("metric", "*"),))
+        and fnmatchcase(cell_id, rule.get("cells", "*"))
     )

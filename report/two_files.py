@@ -147,6 +147,8 @@ def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> s
 
 def _other_settings(base: dict[str, Any], head: dict[str, Any]) -> list[str]:
     """The settings that differ; one that a side lacks is as if off there."""
+    if base == head:
+        return []
     names = sorted(base.keys() | head.keys())
     return [
         name
