@@ -109,7 +109,6 @@ class Metric:
                 raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
 
 
-_REPEATED = ("unit", "better", "kind", "method")
 _METRIC_FIELDS = frozenset(field.name for field in dataclasses.fields(Metric))
 
 
@@ -239,6 +238,8 @@ def from_dict(content: Any) -> Record:
         metrics = {name: _metric(entry) for name, entry in content.get("metrics", {}).items()}
         fields = {name: value for name, value in content.items() if name in _RECORD_FIELDS}
         record = Record(**(fields | {"metrics": metrics}))
+    except KeyError as error:
+        raise RecordError(f"not a cell record: a metric without {error}") from error
     except (AttributeError, TypeError) as error:
         raise RecordError(f"not a cell record: {(str(error).splitlines() or [''])[0]}") from error
     _check_types(record)
@@ -270,9 +271,8 @@ def _are_numbers(numbers: Any) -> bool:
 def _metric(entry: dict[str, Any]) -> Metric:
     if not entry.keys() <= _METRIC_FIELDS:
         entry = {name: entry[name] for name in entry.keys() & _METRIC_FIELDS}
-    for name in _REPEATED:
-        if name in entry:
-            entry[name] = _once(entry[name])
+    entry["better"], entry["kind"] = sys.intern(entry["better"]), sys.intern(entry["kind"])
+    entry["unit"], entry["method"] = sys.intern(entry["unit"]), sys.intern(entry["method"])
     return Metric(**entry)
 
 

@@ -72,12 +72,12 @@ def fit_notes(found: Sequence[Panel], metric: str, *, symbol: str = "t") -> list
             notes.append(f"Fit, coloured band 95%{where}: {symbol} = a + b L^p, {'; '.join(said)}")
         reasons = {fit.reason: None for fit in fits.values() if isinstance(fit, NotFitted)}
         for reason in reasons:
-            labels = [
+            of_it = [
                 label
                 for label, fit in fits.items()
                 if isinstance(fit, NotFitted) and fit.reason == reason
             ]
-            refused.setdefault((", ".join(labels), reason), []).append(panel.title)
+            refused.setdefault((", ".join(of_it), reason), []).append(panel.title)
         notes += [f"{_crossed(each)}{where}" for each in crossings(panel, metric)]
     for (labels, reason), titles in refused.items():
         where = f", {'; '.join(titles)}" if len(titles) < len(found) else ""
