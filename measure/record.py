@@ -104,9 +104,9 @@ class Metric:
                 raise RecordError(f"{text!r:.40} in a metric is not a text")
         if not (self.n is None or isinstance(self.n, int)):
             raise RecordError("n of a metric is not a whole number")
-        for name, number in (("value", self.value), ("lo", self.lo), ("hi", self.hi)):
-            if number is not None and not is_number(number):
-                raise RecordError(f"{name}={number}: only finite numbers; use None and a reason")
+        if not all(map(_is_number_or_none, (self.value, self.lo, self.hi))):
+            given = f"value={self.value}, lo={self.lo}, hi={self.hi}"
+            raise RecordError(f"{given}: only finite numbers; use None and a reason")
 
 
 _METRIC_FIELDS = frozenset(field.name for field in dataclasses.fields(Metric))
@@ -122,6 +122,10 @@ def is_number(value: Any) -> bool:
         return math.isfinite(float(value))
     except OverflowError:
         return False
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or is_number(value)
 
 
 def not_measured(
@@ -265,7 +269,7 @@ def _check_types(record: Record) -> None:
 
 
 def _are_numbers(numbers: Any) -> bool:
-    return isinstance(numbers, list) and all(is_number(number) for number in numbers)
+    return isinstance(numbers, list) and all(map(is_number, numbers))
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
