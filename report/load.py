@@ -123,7 +123,7 @@ def read_json(path: Path) -> Any:
 
 
 class _Compact:
-    """Makes a record of a record's JSON as soon as that is parsed, which takes a third of the room;
+    """Makes a record of a record's JSON as soon as that is parsed, which takes less room than it;
     what is none stays as it is, for `_record` to say why. Neighbours of one machine share it.
     """
 
