@@ -101,14 +101,21 @@ class Metric:
         # Written out: large files have hundreds of thousands of metrics.
         for text in (self.unit, self.method, self.reason, self.source, self.peak_source):
             if text is not None and not isinstance(text, str):
-                raise RecordError(f"{text!r:.40} in a metric is not a text")
+                raise RecordError(self._misfit())
         if not (self.n is None or isinstance(self.n, int)):
             raise RecordError("n of a metric is not a whole number")
         if not all(map(_is_number_or_none, (self.value, self.lo, self.hi))):
             given = f"value={self.value}, lo={self.lo}, hi={self.hi}"
             raise RecordError(f"{given}: only finite numbers; use None and a reason")
 
+    def _misfit(self) -> str:
+        """Which text is none."""
+        given: dict[str, Any] = {name: getattr(self, name) for name in _TEXTS}
+        name, value = next((n, v) for n, v in given.items() if not isinstance(v, str | None))
+        return f"{name}={value!r:.40} in a metric is not a text"
 
+
+_TEXTS = ("unit", "method", "reason", "source", "peak_source")
 _METRIC_FIELDS = frozenset(field.name for field in dataclasses.fields(Metric))
 
 

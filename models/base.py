@@ -220,6 +220,14 @@ class SequentialRecommender(nn.Module):
         """
         raise NotImplementedError  # each subclass has its own
 
+    def needed_flops(self, seq_len: int, outputs: int) -> int:
+        """Operations that one history's hidden states at `outputs` positions, the last ones where
+        order matters, can't do without: `flops` of one row, less what causal attention would see of
+        the future, and less what the last layer would do at other positions. By default nothing
+        less.
+        """
+        return self.flops(1, seq_len)
+
     def output_flops(self, positions: int) -> int:
         """Floating-point operations of the scores over the catalogue at `positions` positions."""
         return 2 * positions * self.config.hidden_size * (self.num_items + 1)

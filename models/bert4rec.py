@@ -31,8 +31,8 @@ from models.ops.attention import attention_absorbed, attention_packed
 from models.ops.dropout import dropout
 from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
-from models.ops.feed_forward import feed_forward
 from models.ops.linear import linear
+from models.ops.post_mixer import Weights, post_mixer
 from models.packed import Chosen, Packed, pack
 
 
@@ -152,6 +152,12 @@ class BERT4Rec(SequentialRecommender):
         scores = 4 * seq_len * cfg.hidden_size
         return batch_size * seq_len * cfg.num_layers * (projections + scores)
 
+    def needed_flops(self, seq_len: int, outputs: int) -> int:
+        cfg, width = self.config, self.config.hidden_size
+        keys, rest = 4 * width**2, 4 * width**2 + 4 * width * cfg.inner_size
+        each = rest + 4 * seq_len * width
+        return seq_len * ((cfg.num_layers - 1) * (keys + each) + keys) + outputs * each
+
 
 class _Layer(nn.Module):
     """Post-norm attention over both sides and a GELU feed-forward."""
@@ -196,21 +202,16 @@ class _Layer(nn.Module):
 
     def finish(self, hidden: Tensor, mixed: Tensor, backend: str) -> Tensor:
         """What follows attention: output layer and feed-forward network, each with its residual."""
-        drop = self.cfg.dropout if self.training else 0.0
-        mixed = linear(mixed, self.out.weight, self.out.bias, backend=backend)
-        _, hidden = add_norm(
-            mixed, hidden, self.attn_norm.weight, self.attn_norm.bias, eps=self.attn_norm.eps,
-            dropout=drop, backend=backend,
+        drop, first, last = self.cfg.dropout, self.attn_norm, self.ffn_norm
+        weights = Weights(
+            self.out.weight, self.out.bias, first.weight, first.bias,
+            self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
+            last.weight, last.bias,
         )  # fmt: skip
-        inner = feed_forward(
-            hidden, self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
-            activation="gelu", backend=backend,
-        )  # fmt: skip
-        _, finished = add_norm(
-            inner, hidden, self.ffn_norm.weight, self.ffn_norm.bias, eps=self.ffn_norm.eps,
-            dropout=drop, backend=backend,
-        )  # fmt: skip
-        return finished
+        return post_mixer(
+            mixed, hidden, weights, eps=(first.eps, last.eps), activation="gelu", post_norm=True,
+            dropout=drop if self.training else 0.0, backend=backend,
+        )[1]  # fmt: skip
 
 
 MODEL = BERT4Rec

@@ -148,6 +148,10 @@ class GRU4Rec(SequentialRecommender):
         gates = sum(6 * cfg.gru_size * (width + cfg.gru_size) for width in widths)
         return batch_size * seq_len * (gates + 2 * cfg.gru_size * cfg.hidden_size)
 
+    def needed_flops(self, seq_len: int, outputs: int) -> int:
+        dense = 2 * self.config.gru_size * self.config.hidden_size
+        return self.flops(1, seq_len) - (seq_len - outputs) * dense
+
     @property
     def _layers(self) -> list[list[nn.Parameter]]:
         """Each layer's weights, input first, then its biases."""

@@ -160,6 +160,13 @@ class Mamba4Rec(SequentialRecommender):
         ffn = 16 * cfg.hidden_size**2
         return batch_size * seq_len * cfg.num_layers * (linear + scan + ffn)
 
+    def needed_flops(self, seq_len: int, outputs: int) -> int:
+        cfg = self.config
+        inner = cfg.expand * cfg.hidden_size
+        # Where nothing comes out: no gate, no C and no product with it, no output and no network.
+        omitted = 4 * cfg.hidden_size * inner + 4 * inner * cfg.d_state + 16 * cfg.hidden_size**2
+        return self.flops(1, seq_len) - (seq_len - outputs) * omitted
+
 
 class _MambaLayer(nn.Module):
     """Mamba, LayerNorm and feed-forward; the residual only where layers are stacked."""

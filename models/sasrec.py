@@ -35,8 +35,8 @@ from models.ops.addresses import serves
 from models.ops.attention import attention, attention_absorbed, attention_packed
 from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
-from models.ops.feed_forward import feed_forward
 from models.ops.linear import linear
+from models.ops.post_mixer import Weights, post_mixer
 from models.packed import Chosen, Packed, pack
 
 
@@ -177,6 +177,14 @@ class SASRec(SequentialRecommender):
         scores = 4 * seq_len * cfg.hidden_size  # the fused kernels skip about half of it
         return batch_size * seq_len * cfg.num_layers * (projections + scores)
 
+    def needed_flops(self, seq_len: int, outputs: int) -> int:
+        cfg, width = self.config, self.config.hidden_size
+        keys, rest = 4 * width**2, 4 * width**2 + 4 * width * cfg.inner_size
+        # A query meets the events up to its own: 1 + 2 + ... + seq_len of them in an early layer.
+        pairs, others = (n * (n + 1) // 2 for n in (seq_len, seq_len - outputs))
+        early, met = seq_len * (keys + rest) + 4 * width * pairs, pairs - others
+        return (cfg.num_layers - 1) * early + seq_len * keys + outputs * rest + 4 * width * met
+
     @property
     def norms_after(self) -> list[nn.LayerNorm]:
         """The norm behind each layer: the next one's, behind the last the model's own."""
@@ -264,19 +272,16 @@ class _Layer(nn.Module):
         self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str
     ) -> tuple[Tensor, Tensor]:
         """What follows attention: output layer and feed-forward network, each with its residual."""
-        drop = self.cfg.dropout if self.training else 0.0
-        mixed = linear(mixed, self.out.weight, self.out.bias, backend=backend)
-        hidden, normed = add_norm(
-            mixed, hidden, self.ffn_norm.weight, self.ffn_norm.bias, eps=self.ffn_norm.eps,
-            dropout=drop, backend=backend,
+        drop, first = self.cfg.dropout if self.training else 0.0, self.ffn_norm
+        weights = Weights(
+            self.out.weight, self.out.bias, first.weight, first.bias,
+            self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
+            norm.weight, norm.bias,
         )  # fmt: skip
-        inner = feed_forward(
-            normed, self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
-            activation="relu", dropout=drop, backend=backend,
+        return post_mixer(
+            mixed, hidden, weights, eps=(first.eps, norm.eps), activation="relu",
+            post_norm=False, dropout=drop, inner_dropout=drop, backend=backend,
         )  # fmt: skip
-        return add_norm(
-            inner, hidden, norm.weight, norm.bias, eps=norm.eps, dropout=drop, backend=backend
-        )
 
     @property
     def _attn_dropout(self) -> float:

@@ -1,10 +1,12 @@
 """What work costs by arithmetic alone: operations and bytes of real events, the same everywhere.
 
-Operations are the models' own formulas at each history's real length; padding costs nothing here,
-as in the kernels. Bytes are the least that has to move: in each pass every weight once, the rows of
-the item table that are looked up, and the hidden states at the borders of layers; what stays inside
-a layer is free. Work that does less than its formula says (a causal half, a last layer at its last
-position only) therefore looks better, and work that moves more looks worse.
+Operations are what the answer can't do without at each history's real length
+(`SequentialRecommender.needed_flops`): padding costs nothing, nor does the future under a causal
+mask, nor the last layer where nothing is asked of it, as in the kernels. Bytes are the least that
+has to move: in each pass every weight once, the rows of the item table that are looked up, and the
+hidden states at the borders of layers; what stays inside a layer is free. Work that moves or
+computes more than this looks worse; a first layer that is looked up per item instead of multiplied
+looks a little better.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def training_cost(
     A step reads the weights forward and backward, writes their gradients, and Adam reads weight,
     gradient and both means and writes all but the gradient: ten times the parameters.
     """
-    flops = 3 * (_forward_flops(model, lengths) + model.output_flops(targets))
+    flops = 3 * (_forward_flops(model, lengths, targets) + model.output_flops(targets))
     weights = 10 * _FLOAT * model.num_parameters() * steps
     # Forward writes and reads a border, backward reads it, writes its gradient and reads that.
     moved = 5 * _borders(model, lengths, element) + _looked_up(model, lengths)
@@ -70,7 +72,7 @@ def forward_cost(
     element: int = _FLOAT,
 ) -> Cost:
     """Of scoring the catalogue after each of the histories (N,), in so many calls."""
-    flops = _forward_flops(model, lengths) + model.output_flops(len(lengths))
+    flops = _forward_flops(model, lengths, len(lengths)) + model.output_flops(len(lengths))
     weights = _weight_bytes(model) * calls
     moved = 2 * _borders(model, lengths, element) + _looked_up(model, lengths)
     return Cost(flops, weights + moved, calls)
@@ -88,9 +90,15 @@ def step_cost(model: SequentialRecommender, users: int, seq_len: int) -> Cost:
     return Cost(flops, _weight_bytes(model) + state + row, 1)
 
 
-def _forward_flops(model: SequentialRecommender, lengths: NDArray[np.int64]) -> int:
+def _forward_flops(model: SequentialRecommender, lengths: NDArray[np.int64], targets: int) -> int:
+    """One target a history is its last event; more are spread evenly over the events."""
     counts = np.bincount(lengths)
-    return sum(int(counts[n]) * model.flops(1, int(n)) for n in np.flatnonzero(counts))
+    share = targets / int(lengths.sum())
+    return sum(
+        int(counts[n])
+        * model.needed_flops(int(n), 1 if targets == len(lengths) else round(int(n) * share))
+        for n in np.flatnonzero(counts)
+    )
 
 
 def _weight_bytes(model: SequentialRecommender) -> int:

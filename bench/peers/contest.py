@@ -22,6 +22,8 @@ from bench.peers.turns import Ratio, Side, in_turn, ratio
 from measure.record import Status
 
 RANK_BATCHES = (64, 256, 1024)
+# Ranking keeps nothing for gradients, so a side may hold more positions than in training.
+_RANKING_ROOM = 4
 _CONTENDED = 0.9  # processor seconds over wall seconds and threads; below it somebody disturbed
 _FIRST_BATCH = 32
 _AS_FAST = 0.03  # rates of short visits that differ by less are the same
@@ -210,9 +212,11 @@ class Contest:
         )
 
     def _best_rank_batch(self, side: Side) -> int:
+        room = _RANKING_ROOM * self._positions(side)
+        sizes = [size for size in RANK_BATCHES if size * self.row.seq_len <= room]
         rates = {
             size: self._ask(side, "rank", batch_size=size, seconds=0.0)["rate"]
-            for size in RANK_BATCHES
+            for size in sizes or RANK_BATCHES[:1]
         }
         best = max(rates, key=lambda size: rates[size])
         self.row.sides[side]["rank_batch_size"] = best

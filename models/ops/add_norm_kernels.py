@@ -5,7 +5,6 @@ One call takes some rows. Tensors come as addresses of contiguous float32 (T, D)
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from models.ops.simd import (
     clear,
     floats,
     fma,
-    inlined,
     lane_sum,
     load,
     load_part,
@@ -27,17 +25,11 @@ from models.ops.simd import (
     store_part,
     unpack,
 )
+from models.ops.simd_math import EPS_UNIT, inverse_root
 from models.ops.simd_random import RESOLUTION, drop
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _WHOLE = np.float32(RESOLUTION)
-# `eps` comes as a whole number of these.
-EPS_UNIT = 1e-15
-
-
-@inlined
-def _inverse_root(value: Any) -> Any:
-    return 1.0 / math.sqrt(value)
 
 
 @separate
@@ -77,7 +69,7 @@ def forward(
                 value = load_part(spare, 0, count, floats(scratch_at + 4 * LANES))
             sums = fma(value, value, sums)
         variance = np.float64(lane_sum(sums) * share)
-        spread = splat(np.float32(_inverse_root(variance + eps * EPS_UNIT)))
+        spread = splat(np.float32(inverse_root(variance + eps * EPS_UNIT)))
         for c in range(0, width, LANES):
             count = min(LANES, width - c)
             value = (load_part(total, base + c, count, spare) - splat(mean)) * spread
@@ -121,7 +113,7 @@ def backward(
                 value = load_part(unit, c, count, spare)
             sums = fma(value, value, sums)
         variance = np.float64(lane_sum(sums) * share)
-        root = np.float32(_inverse_root(variance + eps * EPS_UNIT))
+        root = np.float32(inverse_root(variance + eps * EPS_UNIT))
         first, second = splat(_ZERO), splat(_ZERO)
         for c in range(0, width, LANES):
             change = load_part(dnormed, base + c, min(LANES, width - c), spare)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.add_norm_kernels import EPS_UNIT, backward_task, forward_task
+from models.ops.add_norm_kernels import backward_task, forward_task
 from models.ops.panels import lanes, up
 from models.ops.simd import LANES
+from models.ops.simd_math import units
 from models.ops.threads import run_tasks
 
 _MAX_PARTS, _MIN_PART = 16, 256
@@ -87,8 +88,3 @@ class _AddNorm(torch.autograd.Function):
 def _parts(rows: int) -> list[tuple[int, int]]:
     count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
     return [(rows * i // count, rows * (i + 1) // count) for i in range(count)]
-
-
-def units(eps: float) -> int:
-    """eps as the kernels take it: whole numbers of EPS_UNIT."""
-    return round(eps / EPS_UNIT)

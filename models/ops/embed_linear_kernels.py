@@ -6,18 +6,15 @@ Tensors come as addresses of contiguous float32; D and N are multiples of LANES.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from models.ops.add_norm_kernels import EPS_UNIT
 from models.ops.simd import (
     LANES,
     floats,
     fma,
-    inlined,
     integers,
     lane_sum,
     load,
@@ -27,13 +24,9 @@ from models.ops.simd import (
     store,
     unpack,
 )
+from models.ops.simd_math import EPS_UNIT, inverse_root
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-
-
-@inlined
-def _inverse_root(value: Any) -> Any:
-    return 1.0 / math.sqrt(value)
 
 
 @separate
@@ -67,7 +60,7 @@ def forward(
             value = load(embedded, base + c) - mean
             sums = fma(value, value, sums)
         variance = np.float64(lane_sum(sums) * share)
-        scale = splat(np.float32(_inverse_root(variance + eps * EPS_UNIT)))
+        scale = splat(np.float32(inverse_root(variance + eps * EPS_UNIT)))
         for c in range(0, width, LANES):
             value = (load(embedded, base + c) - mean) * scale
             store(normed, base + c, fma(value, load(gamma, c), load(beta, c)))

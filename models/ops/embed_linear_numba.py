@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.ops.add_norm_numba import units
 from models.ops.embed_linear import looked_up
 from models.ops.embed_linear_kernels import forward_task
 from models.ops.embedding_numba import check_ids
 from models.ops.panels import kept
+from models.ops.simd_math import units
 from models.ops.threads import run_tasks
 
 _MAX_PARTS, _MIN_PART = 16, 256

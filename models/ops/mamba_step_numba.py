@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.ops.addresses import Addresses
 from models.ops.mamba_step_kernels import HEAD, LAYER, step_task
-from models.ops.simd_row import EPS_UNIT
+from models.ops.simd_math import units
 from models.ops.threads import run_tasks
 
 # Of each layer the window (B, K - 1, E) and the scan's state (B, E, N).
@@ -46,7 +46,7 @@ class MambaStep:
     def __init__(self, model: nn.Module, shape: tuple[int, ...], eps: float) -> None:
         own = [f"mamba_layers.{i}.{name}" for i in range(shape[1]) for name in LAYER_WEIGHTS]
         self._weights = Addresses(model, [*WEIGHTS, *own])
-        self._shape = (*shape, round(eps / EPS_UNIT), int(shape[1] > 1))
+        self._shape = (*shape, units(eps), int(shape[1] > 1))
 
     def __call__(self, item: Tensor, state: State) -> tuple[Tensor, State] | None:
         """item (B,) int64 and the state before -> hidden (B, D) and the state after.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from models.ops.panels import lanes, panels_out, up
 from models.ops.simd import LANES, call_task, integers, native
+from models.ops.simd_math import units
 from models.ops.simd_matmul import ROWS, WIDTH
 
 
@@ -134,7 +135,7 @@ class Program:
     def add_norm(
         self, x: Tensor, residual: Tensor | None, norm: nn.LayerNorm
     ) -> tuple[Tensor, Tensor]:
-        from models.ops.add_norm_kernels import EPS_UNIT, forward_task
+        from models.ops.add_norm_kernels import forward_task
 
         rows, width = x.shape
         total, normed = self.buffer(width, rows), self.buffer(width, rows)
@@ -143,8 +144,8 @@ class Program:
             self.hold(lanes(norm.weight, LANES)), self.hold(lanes(norm.bias, LANES)),
             self.hold(total), self.hold(normed),
         ]  # fmt: skip
-        units = round(norm.eps / EPS_UNIT)
-        self.call(forward_task, (*addresses, width, units, 0, 0, 0, rows), 2 * LANES)
+        eps = units(norm.eps)
+        self.call(forward_task, (*addresses, width, eps, 0, 0, 0, rows), 2 * LANES)
         return total, normed
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

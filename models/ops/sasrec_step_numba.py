@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.ops.addresses import Addresses
 from models.ops.sasrec_step_kernels import HEAD, LAYER, step_task
-from models.ops.simd_row import EPS_UNIT
+from models.ops.simd_math import units
 from models.ops.threads import run_tasks
 
 # Parameters in the kernel's order: of the model around its layers, and of each layer.
@@ -42,7 +42,7 @@ class SASRecStep:
     def __init__(self, model: nn.Module, shape: tuple[int, ...], eps: float) -> None:
         own = [f"layers.{i}.{name}" for i in range(shape[1]) for name in LAYER_WEIGHTS]
         self._weights = Addresses(model, [*WEIGHTS, *own])
-        self._shape = (*shape, round(eps / EPS_UNIT))
+        self._shape = (*shape, units(eps))
 
     def __call__(self, item: Tensor, keys: Tensor, values: Tensor, length: int) -> Tensor | None:
         """item (B,) int64, event number `length` (from 0) of each user -> hidden (B, D).

@@ -9,6 +9,7 @@ argument as its own rounding does (2e-6 at |x| = 30).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,20 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from models.ops.simd import BITS, FLOAT, LANES, VECTOR, emitted, fma, inlined, lanes_type, splat
+
+# The `eps` of a norm comes to a kernel as a whole number of these.
+EPS_UNIT = 1e-15
+
+
+def units(eps: float) -> int:
+    """eps as kernels take it."""
+    return round(eps / EPS_UNIT)
+
+
+@inlined
+def inverse_root(value: Any) -> Any:
+    """1 / sqrt(value) of one number, in double precision."""
+    return 1.0 / math.sqrt(value)
 
 
 def _constant(value: float) -> ir.Constant:

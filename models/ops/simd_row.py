@@ -9,7 +9,6 @@ nothing can go stale when training moves the weights.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -32,15 +31,13 @@ from models.ops.simd import (
     store,
 )
 from models.ops.simd_mask import load_first, store_first
+from models.ops.simd_math import EPS_UNIT, inverse_root
 
 # Outputs made at a time; a target is as long as the next multiple of it.
 GROUP = 4
 
 # Numbers to fetch ahead where weights are used once: best of 512, 1024 and 2048 by a little.
 _AHEAD = 1024
-
-# What the `eps` of a LayerNorm is counted in.
-EPS_UNIT = 1e-15
 
 _ZERO = np.float32(0.0)
 
@@ -177,7 +174,7 @@ def row_norm(y_at: int, x_at: int, weight_at: int, bias_at: int, width: int, eps
         away = load_first(y, d, count)  # zeros in the lanes beyond the end
         total = fma(away, away, total)
     variance = np.float64(lane_sum(total) / np.float32(width))
-    scale = splat(np.float32(1.0 / math.sqrt(variance + eps * EPS_UNIT)))
+    scale = splat(np.float32(inverse_root(variance + eps * EPS_UNIT)))
     for d in range(0, width, LANES):
         count = min(LANES, width - d)
         value = load_first(y, d, count) * scale

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import models
+from models.base import SequentialRecommender
 from workloads.cost import forward_cost, step_cost, training_cost
 
 USERS, LENGTH, ITEMS = 4, 16, 100  # 64 rows: packing rounds the rows up to a multiple of 8
@@ -20,6 +23,16 @@ USERS, LENGTH, ITEMS = 4, 16, 100  # 64 rows: packing rounds the rows up to a mu
 def make(name: str) -> Any:
     # Plain layers, and attention as products, which the counter knows; it knows no fused kernel.
     return models.get(name)(ITEMS, LENGTH, backend="reference").eval()
+
+
+@contextmanager
+def counting() -> Iterator[FlopCounterMode]:
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
+        yield counter
 
 
 def encode(model: Any) -> None:
@@ -127,3 +140,49 @@ def test_the_epochs_lengths_are_its_rows(interactions: Any) -> None:
         seen = torch.cat([batch.lengths for batch in batches]).sort().values
         assert torch.equal(torch.from_numpy(np.sort(batches.lengths())), seen)
         assert int(batches.lengths().sum()) == batches.num_events
+
+
+class TestNeeded:
+    """`needed_flops`: what an answer can't do without."""
+
+    def test_a_causal_transformer_needs_what_its_steps_cost(self) -> None:
+        model = make("sasrec")
+        state = model.init_state(1)
+        with counting() as counter:
+            for item in range(1, LENGTH + 1):
+                _, state = model.step(torch.tensor([item]), state)
+        assert counter.get_total_flops() == model.needed_flops(LENGTH, LENGTH)
+
+    @pytest.mark.parametrize("name", ["bert4rec", "gru4rec", "mamba4rec"])
+    def test_all_positions_need_the_full_pass(self, name: str) -> None:
+        model = make(name)
+        assert model.needed_flops(LENGTH, LENGTH) == model.flops(1, LENGTH)
+
+    @pytest.mark.parametrize("name", ["sasrec", "bert4rec", "gru4rec", "mamba4rec"])
+    def test_the_last_position_needs_what_a_pass_at_it_computes(self, name: str) -> None:
+        model = make(name)
+        length = LENGTH - (name == "bert4rec")  # its mask comes behind
+        seq = torch.randint(1, ITEMS + 1, (USERS, length))
+        with counting() as counter:
+            model.last_hidden(seq, torch.full((USERS,), length))
+        cfg, more = model.config, 0
+        if name == "sasrec":  # as plain products, the first layer's attention sees the future too
+            more = 4 * cfg.hidden_size * (length - 1) * length // 2
+        if name == "mamba4rec":
+            state = cfg.expand * cfg.hidden_size * cfg.d_state
+            # The counter sees no scan (six an element, two more for the output at the end), but
+            # the product that makes C, at all events and not at the last alone.
+            more = (length - 1) * 2 * state - (6 * length + 2) * state
+        assert counter.get_total_flops() == USERS * (model.needed_flops(LENGTH, 1) + more)
+
+    def test_a_model_without_its_own_count_needs_all(self) -> None:
+        model = make("gru4rec")
+        assert SequentialRecommender.needed_flops(model, LENGTH, 1) == model.flops(1, LENGTH)
+
+    def test_an_objectives_targets_say_at_which_positions_it_asks(self) -> None:
+        model, lengths = make("sasrec"), np.array([4, 6])
+        ends = training_cost(model, lengths, targets=2, steps=1)
+        everywhere = training_cost(model, lengths, targets=10, steps=1)
+        for cost, outputs, targets in ((ends, (1, 1), 2), (everywhere, (4, 6), 10)):
+            needed = sum(model.needed_flops(n, m) for n, m in zip((4, 6), outputs, strict=True))
+            assert cost.flops == 3 * (needed + model.output_flops(targets))

@@ -1,0 +1,90 @@
+"""What follows the token mixer in a transformer's layer: an output layer and a feed-forward
+network, each with its residual and its norm.
+
+    sum = residual + mixed W_o^T + b_o             inner = norm(sum)
+    sum' = base + feed_forward(inner)              normed = norm'(sum')
+
+`base` is `sum` in a pre-norm model and `inner` in a post-norm one. Where nothing is trained it is
+one pass over the rows on a CPU, a block of them at a time, which writes its results alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.ops.add_norm import add_norm
+from models.ops.backend import resolve_dense
+from models.ops.feed_forward import feed_forward
+from models.ops.linear import linear
+
+# Below this many rows the weights' layout costs more than the pass saves.
+_FEW_ROWS = 32
+# Widths in whole tiles of any processor (simd_matmul.py has the tiles).
+_TILE = 64
+
+
+class Weights(NamedTuple):
+    """Of a layer; D wide, K from the mixer, E in the feed-forward network."""
+
+    output: Tensor  # (D, K)
+    output_bias: Tensor  # (D,)
+    gamma: Tensor  # (D,)
+    beta: Tensor  # (D,)
+    inner: Tensor  # (E, D)
+    inner_bias: Tensor  # (E,)
+    outer: Tensor  # (D, E)
+    outer_bias: Tensor  # (D,)
+    last_gamma: Tensor  # (D,)
+    last_beta: Tensor  # (D,)
+
+
+def post_mixer(
+    mixed: Tensor,
+    residual: Tensor,
+    weights: Weights,
+    *,
+    eps: tuple[float, float],
+    activation: str,
+    post_norm: bool,
+    dropout: float = 0.0,
+    inner_dropout: float = 0.0,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """mixed (T, K), residual (T, D) -> sum' (T, D), normed (T, D).
+
+    Args:
+        eps: of the two norms.
+        activation: relu or gelu.
+        dropout: on what is added to a residual; 0 outside of training.
+        inner_dropout: on the inner values of the feed-forward network.
+        backend: see `resolve_dense` in models/ops/backend.py.
+    """
+    w = weights
+    if _fits(mixed, w) and not dropout and not inner_dropout:
+        if resolve_dense(backend, mixed) == "numba":
+            # Imported here so that a process which never needs it does not load LLVM.
+            from models.ops.post_mixer_numba import post_mixer_numba
+
+            return post_mixer_numba(mixed, residual, w, eps, activation == "gelu", post_norm)
+    mixed = linear(mixed, w.output, w.output_bias, backend=backend)
+    total, inner = add_norm(
+        mixed, residual, w.gamma, w.beta, eps=eps[0], dropout=dropout, backend=backend
+    )
+    outer = feed_forward(
+        inner, w.inner, w.inner_bias, w.outer, w.outer_bias,
+        activation=activation, dropout=inner_dropout, backend=backend,
+    )  # fmt: skip
+    return add_norm(
+        outer, inner if post_norm else total, w.last_gamma, w.last_beta,
+        eps=eps[1], dropout=dropout, backend=backend,
+    )  # fmt: skip
+
+
+def _fits(mixed: Tensor, weights: Weights) -> bool:
+    """Whether one pass will do: nothing is trained, enough rows, and whole tiles."""
+    sizes = (*weights.output.shape, *weights.outer.shape)
+    many = len(mixed) >= _FEW_ROWS and all(size % _TILE == 0 for size in sizes)
+    return many and not torch.is_grad_enabled()

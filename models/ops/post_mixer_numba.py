@@ -1,0 +1,44 @@
+"""The CPU backend of `post_mixer`: lays weights out and cuts rows for the kernel. Float32 only."""
+
+from __future__ import annotations
+
+from array import array
+
+import torch
+from torch import Tensor
+
+from models.ops.panels import kept, padded, panels_out, row_parts, up
+from models.ops.post_mixer import Weights
+from models.ops.post_mixer_kernels import forward_task, scratch_floats
+from models.ops.simd_math import units
+from models.ops.simd_matmul import ROWS
+from models.ops.threads import run_tasks
+
+
+def post_mixer_numba(
+    mixed: Tensor, residual: Tensor, weights: Weights, eps: tuple[float, float], smooth: bool,
+    post_norm: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """As `post_mixer`, without gradients, for widths in whole tiles."""
+    (width, wide), rows = weights.outer.shape, len(mixed)
+    whole = up(rows, ROWS)
+    mixed = padded(mixed, whole, mixed.shape[1]).contiguous()
+    residual = padded(residual, whole, width).contiguous()
+    total, normed = torch.empty(whole, width), torch.empty(whole, width)
+    layers = (weights.output, weights.inner, weights.outer)
+    output, inner, outer = (kept(panels_out, weight.detach()) for weight in layers)
+    vectors = [w.detach().contiguous() for w in weights if w.dim() == 1]
+    output_bias, gamma, beta, inner_bias, outer_bias, last_gamma, last_beta = vectors
+    operands = (
+        mixed, residual, output, output_bias, gamma, beta, inner, inner_bias, outer, outer_bias,
+        last_gamma, last_beta, total, normed,
+    )  # fmt: skip
+    head = array(
+        "q",
+        (*(t.data_ptr() for t in operands), mixed.shape[1], width, wide, smooth, post_norm,
+         *(units(each) for each in eps)),
+    )  # fmt: skip
+    at = head.buffer_info()[0]
+    tasks = [(at, *part) for part in row_parts(whole, 128, 32)]
+    run_tasks(forward_task, tasks, scratch_floats(width, wide))
+    return total[:rows], normed[:rows]
