@@ -12,9 +12,8 @@ What differs here, and why:
   on the left.
 - No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has
   none.
-- Feed-forward of four times the hidden size, as RecBole's SASRec and as Mamba4Rec's own layers,
-  so that the comparison is of like with like; the official code has one times.
-- Linear layers instead of width-1 convolutions (the same arithmetic).
+- Feed-forward of four times the hidden size, as RecBole's SASRec and Mamba4Rec's own layers, to
+  compare like with like; the official code has one times, as width-1 convolutions.
 - Weights N(0, 0.02) as BERT and RecBole; the official code uses Glorot.
 """
 
@@ -52,9 +51,7 @@ class SASRecConfig:
 
 @dataclass(frozen=True)
 class SASRecState:
-    """Keys and values of the events so far, each (layers, B, H, max_len, head); `length` of it is
-    real.
-    """
+    """Keys and values so far, each (layers, B, H, max_len, head); `length` of it is real."""
 
     keys: Tensor
     values: Tensor
@@ -272,15 +269,15 @@ class _Layer(nn.Module):
         self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str
     ) -> tuple[Tensor, Tensor]:
         """What follows attention: output layer and feed-forward network, each with its residual."""
-        drop, first = self.cfg.dropout if self.training else 0.0, self.ffn_norm
+        first, drop = self.ffn_norm, self.cfg.dropout if self.training else 0.0
         weights = Weights(
             self.out.weight, self.out.bias, first.weight, first.bias,
             self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
             norm.weight, norm.bias,
         )  # fmt: skip
         return post_mixer(
-            mixed, hidden, weights, eps=(first.eps, norm.eps), activation="relu",
-            post_norm=False, dropout=drop, inner_dropout=drop, backend=backend,
+            mixed, hidden, weights, eps=(first.eps, norm.eps), activation="relu", post_norm=False,
+            dropout=drop, inner_dropout=drop, backend=backend,
         )  # fmt: skip
 
     @property
