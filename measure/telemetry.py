@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from measure.contention import Contention, contention
+from measure.core_distance import core_distance
 from measure.device import device_index, device_snapshot
 
 CLOCK_DROP_LIMIT = 0.05
@@ -77,13 +78,15 @@ def telemetry(device: str = "cpu") -> Iterator[Telemetry]:
 
 
 def snapshot(device: str = "cpu") -> Snapshot:
-    """Clock (Hz) and temperature (degrees C) of the processor, its thermal events so far, and for a
-    CUDA device what measure/device.py reads of it.
+    """Clock (Hz) and temperature (degrees C) of the processor, its thermal events so far, seconds
+    from core to core, and for a CUDA device what measure/device.py reads of it.
     """
     found: Snapshot = {
         "cpu_clock_hz": _cpu_clock(),
         "cpu_temperature_c": _cpu_temperature(),
         "cpu_thermal_events": _thermal_events(),
+        # Asked where the kernels whose threads share data are loaded: LLVM takes half a second.
+        "core_distance_s": core_distance() if "numba" in sys.modules else None,
     }
     if device.startswith("cuda"):
         found["gpu"] = device_snapshot(device_index(device))

@@ -27,8 +27,8 @@ from report.series import Line, Panel, panels
 from report.sheet import Handle, model_handles, plain_ticks, sheet, style_handle
 
 ABOVE = (
-    "Above a roof: operations are those of a model's formula, and a request omits some of them "
-    "(the future in causal attention; all but the last event in the last layer)."
+    "Above a roof: less was done than is counted (a first layer may be looked up by item), or the "
+    "roof was measured while others were at work."
 )
 # Which metric is the time of what `flops` and `traffic_bytes` count.
 TIMES = {

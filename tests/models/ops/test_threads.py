@@ -44,3 +44,20 @@ def test_kernels_may_run_in_several_python_threads_at_once() -> None:
 def test_no_rows_are_no_work() -> None:
     threads.run_tasks(0, [], 1)
     assert causal_conv1d(torch.empty(0, 5, 8), torch.ones(8, 4), torch.ones(8)).shape == (0, 5, 8)
+
+
+def test_a_scratch_is_kept_and_grows() -> None:
+    first = threads._room(2, 100)
+    assert first.shape[1] % 16 == 0
+    assert threads._room(1, 50) is threads._room(2, 100)
+    wider = threads._room(1, first.shape[1] + 1)
+    assert wider.shape[0] >= 2
+    assert wider.shape[1] > first.shape[1]
+    assert threads._room(2, 100) is wider
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_threads_are_numbered_by_libgomp_where_it_is_torchs() -> None:
+    if threads._gomp_parallel() is None:
+        pytest.skip("torch runs on another OpenMP runtime")
+    assert threads._numbering() != 0
