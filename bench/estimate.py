@@ -22,13 +22,14 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     if cell.key in past:
         return past[cell.key]
     passes = 2 if measures_memory(cell) else 1
-    rounds = cell.rounds * (cell.round_seconds or _EPOCH) if cell.workload == "train_epoch" else 0.0
+    trains = cell.workload == "train_epoch"  # and warms up for two rounds at most
+    rounds = (cell.rounds + 2) * (cell.round_seconds or _EPOCH) if trains else 0.0
     # A search takes several loads, each of which lasts longer than its requests take.
     loads = 1 if cell.latency_target is None else _LOADS
     fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
     if cell.workload == "capacity":
         return _PROBES * _PROBE
-    return passes * _START + 1.3 * rounds + _REQUEST * cell.requests * loads + fit
+    return passes * _START + 1.1 * rounds + _REQUEST * cell.requests * loads + fit
 
 
 def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -50,11 +51,15 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
         steps = _steps_per_round(cell, workload)
         # A step repeats one batch. What a round allocates for batches of other lengths it has to
         # have allocated before, or the first round is up to a fifth slower than the others.
-        warmup += time_round(workload, steps)
+        took = time_round(workload, steps)
+        warmup += took
+        while warmup < 2 * (cell.round_seconds or 0.0):  # whole epochs that are short
+            took = time_round(workload, steps)
+            warmup += took
     done = workload.samples_in(steps)
     seconds = []
     with findings.watched(cell.device):
-        for _ in range(cell.rounds):
+        for _ in range(_rounds(cell, took)):
             seconds.append(time_round(workload, steps))
     scale = batches.num_samples / done
     method = "median of whole epochs, perf_counter_ns"
@@ -226,6 +231,14 @@ def _steps_per_round(cell: Cell, workload: TrainEpoch) -> int:
         workload.run(min(2, whole))
     step = _seconds(watch) / min(2, whole)
     return min(whole, max(3, round(cell.round_seconds / step)))
+
+
+def _rounds(cell: Cell, took: float) -> int:
+    """So many as were asked for, and where an epoch is shorter than a round may be, as many as fill
+    the same time; at most three times as many.
+    """
+    wanted = cell.rounds * (cell.round_seconds or 0.0)
+    return max(cell.rounds, min(3 * cell.rounds, math.ceil(wanted / took)))
 
 
 def _share(cell: Cell, factor: float) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
+from collections.abc import Callable
 
 from measure.clock import now
 
@@ -19,18 +20,23 @@ _PATIENCE = 50_000_000  # looks at the line before a side gives up: tenths of a 
 
 def core_distance() -> float | None:
     """Seconds from the first to the last processor that this process may run on, the least of
-    three tries; None with one processor, where a process can't choose its processor, and where
-    others kept one of the two busy.
+    three tries; None with one processor, where a process can't choose its processor, without
+    Numba, and where others kept one of the two busy.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         return None
+    try:
+        # Imported here so that a process which never asks does not load LLVM.
+        from measure.hand_over import hand_over
+    except (ImportError, RuntimeError):  # missing, or no place for what it compiles
+        return None
     line = array("q", [0] * 16)  # two cache lines, of which the middle is on one or the other
     found: list[float | None] = []
     sides = [
-        threading.Thread(target=_pass_on, args=(line, who, processor, found))
+        threading.Thread(target=_pass_on, args=(hand_over, line, who, processor, found))
         for who, processor in enumerate((allowed[0], allowed[-1]))
     ]
     for side in sides:
@@ -38,15 +44,18 @@ def core_distance() -> float | None:
     for side in sides:
         side.join()
     seconds = [s for s in found if s is not None]
-    return min(seconds) if len(seconds) == len(found) else None
+    return min(seconds) if len(seconds) == 2 * _TRIES else None
 
 
-def _pass_on(line: array[int], who: int, processor: int, found: list[float | None]) -> None:
+def _pass_on(
+    hand_over: Callable[..., int], line: array[int], who: int, processor: int,
+    found: list[float | None],
+) -> None:  # fmt: skip
     """One of the two; Linux binds the thread that asks, not the process."""
-    # Imported here so that a process which never asks does not load LLVM.
-    from measure.hand_over import hand_over
-
-    os.sched_setaffinity(0, {processor})
+    try:
+        os.sched_setaffinity(0, {processor})
+    except OSError:  # taken from this process since, or not allowed
+        return
     at = line.buffer_info()[0] + 64
     turn = 0
     ready = hand_over(at, who, turn, _WARM, _PATIENCE)

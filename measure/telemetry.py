@@ -67,14 +67,13 @@ class Telemetry:
 @contextmanager
 def telemetry(device: str = "cpu") -> Iterator[Telemetry]:
     """Readings around a block on `device`; complete after the block, also when it raises."""
-    before = snapshot(device)
-    with contention() as reading:
-        seen = Telemetry(reading, before=before)
-        try:
+    seen = Telemetry(Contention(), before=snapshot(device))
+    try:
+        with contention() as seen.contention:
             yield seen
-        finally:
-            seen.after = snapshot(device)
-            seen.throttle = throttle_reasons(seen.before, seen.after)
+    finally:
+        seen.after = snapshot(device)
+        seen.throttle = throttle_reasons(seen.before, seen.after)
 
 
 def snapshot(device: str = "cpu") -> Snapshot:

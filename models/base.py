@@ -221,10 +221,9 @@ class SequentialRecommender(nn.Module):
         raise NotImplementedError  # each subclass has its own
 
     def needed_flops(self, seq_len: int, outputs: int) -> int:
-        """Operations that one history's hidden states at `outputs` positions, the last ones where
-        order matters, can't do without: `flops` of one row, less what causal attention would see of
-        the future, and less what the last layer would do at other positions. By default nothing
-        less.
+        """Operations that one history's hidden states at `outputs` positions (the last ones where
+        order matters) need: `flops` of one row, less what causal attention would see of the future,
+        less what the last layer would do for other positions. By default nothing less.
         """
         return self.flops(1, seq_len)
 

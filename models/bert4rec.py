@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from models import programs
 from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
-from models.ops.attention import attention_absorbed, attention_packed
+from models.ops.attention import attention_absorbed, attention_packed, key_flops
 from models.ops.dropout import dropout
 from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
@@ -156,7 +156,8 @@ class BERT4Rec(SequentialRecommender):
         cfg, width = self.config, self.config.hidden_size
         keys, rest = 4 * width**2, 4 * width**2 + 4 * width * cfg.inner_size
         each = rest + 4 * seq_len * width
-        return seq_len * ((cfg.num_layers - 1) * (keys + each) + keys) + outputs * each
+        keyed = key_flops(seq_len, outputs, width, cfg.num_heads)
+        return (cfg.num_layers - 1) * seq_len * (keys + each) + keyed + outputs * each
 
 
 class _Layer(nn.Module):

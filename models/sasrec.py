@@ -10,8 +10,7 @@ What differs here, and why:
   query instead of x.
 - Padding on the right, so positions count from a history's first kept event; the official code pads
   on the left.
-- No dropout on attention weights by default (`attn_dropout`): PyTorch's fused kernel on a CPU has
-  none.
+- No dropout on attention weights by default (`attn_dropout`): PyTorch's CPU kernel has none.
 - Feed-forward of four times the hidden size, as RecBole's SASRec and Mamba4Rec's own layers, to
   compare like with like; the official code has one times, as width-1 convolutions.
 - Weights N(0, 0.02) as BERT and RecBole; the official code uses Glorot.
@@ -31,7 +30,7 @@ from torch import Tensor, nn
 from models.base import NotSupported, SequentialRecommender, equal_length, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
-from models.ops.attention import attention, attention_absorbed, attention_packed
+from models.ops.attention import attention, attention_absorbed, attention_packed, key_flops
 from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
 from models.ops.linear import linear
@@ -180,7 +179,8 @@ class SASRec(SequentialRecommender):
         # A query meets the events up to its own: 1 + 2 + ... + seq_len of them in an early layer.
         pairs, others = (n * (n + 1) // 2 for n in (seq_len, seq_len - outputs))
         early, met = seq_len * (keys + rest) + 4 * width * pairs, pairs - others
-        return (cfg.num_layers - 1) * early + seq_len * keys + outputs * rest + 4 * width * met
+        late = key_flops(seq_len, outputs, width, cfg.num_heads) + outputs * rest
+        return (cfg.num_layers - 1) * early + late + 4 * width * met
 
     @property
     def norms_after(self) -> list[nn.LayerNorm]:

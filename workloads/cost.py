@@ -1,12 +1,13 @@
 """What work costs by arithmetic alone: operations and bytes of real events, the same everywhere.
 
-Operations are what the answer can't do without at each history's real length
+Operations are those that the answer needs at each history's real length
 (`SequentialRecommender.needed_flops`): padding costs nothing, nor does the future under a causal
 mask, nor the last layer where nothing is asked of it, as in the kernels. Bytes are the least that
 has to move: in each pass every weight once, the rows of the item table that are looked up, and the
 hidden states at the borders of layers; what stays inside a layer is free. Work that moves or
-computes more than this looks worse; a first layer that is looked up per item instead of multiplied
-looks a little better.
+computes more than this looks worse. A first layer that is looked up by item instead of multiplied
+(where nothing is trained) looks better, GRU4Rec's by up to a half: a product kept from before is
+counted as if it were made.
 """
 
 from __future__ import annotations

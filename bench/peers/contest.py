@@ -212,11 +212,9 @@ class Contest:
         )
 
     def _best_rank_batch(self, side: Side) -> int:
-        room = _RANKING_ROOM * self._positions(side)
-        sizes = [size for size in RANK_BATCHES if size * self.row.seq_len <= room]
         rates = {
             size: self._ask(side, "rank", batch_size=size, seconds=0.0)["rate"]
-            for size in sizes or RANK_BATCHES[:1]
+            for size in rank_batches(self.row.seq_len, self._positions(side))
         }
         best = max(rates, key=lambda size: rates[size])
         self.row.sides[side]["rank_batch_size"] = best
@@ -265,6 +263,12 @@ class Contest:
             self.row.status = "incorrect" if self.row.status == "ok" else self.row.status
             reason = f"checks failed: {', '.join(failed)}"
             self.row.reason = f"{self.row.reason}; {reason}" if self.row.reason else reason
+
+
+def rank_batches(seq_len: int, positions: int) -> Sequence[int]:
+    """The batch sizes that a side ranks with, by its bound in training; always the smallest."""
+    smallest, *larger = RANK_BATCHES
+    return [smallest, *(n for n in larger if n * seq_len <= _RANKING_ROOM * positions)]
 
 
 def smallest_of_the_fastest(rates: Mapping[int, float]) -> int:

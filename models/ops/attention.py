@@ -136,6 +136,14 @@ def attention_absorbed(
 
 
 @lru_cache(maxsize=1)
+def key_flops(seq_len: int, queries: int, width: int, num_heads: int) -> int:
+    """Operations that so many queries to a sequence need for keys and values: made, or, where that
+    is less, absorbed, with what each query then computes more than over keys of its head alone.
+    """
+    absorbed = 4 * width**2 + 4 * (num_heads - 1) * width * seq_len
+    return min(4 * width**2 * seq_len, absorbed * queries)
+
+
 def _numba() -> ModuleType:
     """Imported late, so that a process which never needs it does not load LLVM."""
     from models.ops import attention_numba

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from models.ops.backend import resolve_dense
 
+# Below this many rows packing the weights costs more than the product.
+FEW_ROWS = 32
+
 
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: str = "auto"

@@ -13,20 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.ops.linear import FEW_ROWS
 from models.ops.linear_kernels import backward_task, forward_task
 from models.ops.panels import kept, lanes, padded, panels_in, panels_out, row_parts, up
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
 
-# Below this many rows packing the weights costs more than the product.
-_FEW_ROWS = 32
 # Each part has a weight gradient of its own, so parts are few and not too small.
 _MAX_PARTS, _MIN_PART = 16, 256
 
 
 def linear_numba(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x (T, K), weight (N, K), bias (N,) or None -> (T, N)."""
-    if x.shape[0] < _FEW_ROWS:
+    if x.shape[0] < FEW_ROWS:
         return F.linear(x, weight, bias)
     inputs = (x, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from models.ops.add_norm import add_norm
 from models.ops.backend import resolve_dense
-from models.ops.feed_forward import feed_forward
-from models.ops.linear import linear
+from models.ops.feed_forward import ACTIVATIONS, feed_forward
+from models.ops.linear import FEW_ROWS, linear
 
-# Below this many rows the weights' layout costs more than the pass saves.
-_FEW_ROWS = 32
 # Widths in whole tiles of any processor (simd_matmul.py has the tiles).
 _TILE = 64
 
@@ -53,7 +51,8 @@ def post_mixer(
     inner_dropout: float = 0.0,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """mixed (T, K), residual (T, D) -> sum' (T, D), normed (T, D).
+    """mixed (T, K), residual (T, D) -> the next layer's residual (T, D) and its input (T, D): sum'
+    and normed, in a post-norm model normed twice.
 
     Args:
         eps: of the two norms.
@@ -62,13 +61,14 @@ def post_mixer(
         inner_dropout: on the inner values of the feed-forward network.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
-    w = weights
-    if _fits(mixed, w) and not dropout and not inner_dropout:
-        if resolve_dense(backend, mixed) == "numba":
-            # Imported here so that a process which never needs it does not load LLVM.
-            from models.ops.post_mixer_numba import post_mixer_numba
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation={activation!r}: allowed are {', '.join(ACTIVATIONS)}")
+    w, trained = weights, torch.is_grad_enabled() or dropout or inner_dropout
+    if not trained and resolve_dense(backend, mixed) == "numba" and _fits(mixed, w):
+        # Imported here so that a process which never needs it does not load LLVM.
+        from models.ops.post_mixer_numba import post_mixer_numba
 
-            return post_mixer_numba(mixed, residual, w, eps, activation == "gelu", post_norm)
+        return post_mixer_numba(mixed, residual, w, eps, activation == "gelu", post_norm)
     mixed = linear(mixed, w.output, w.output_bias, backend=backend)
     total, inner = add_norm(
         mixed, residual, w.gamma, w.beta, eps=eps[0], dropout=dropout, backend=backend
@@ -77,14 +77,14 @@ def post_mixer(
         inner, w.inner, w.inner_bias, w.outer, w.outer_bias,
         activation=activation, dropout=inner_dropout, backend=backend,
     )  # fmt: skip
-    return add_norm(
+    total, normed = add_norm(
         outer, inner if post_norm else total, w.last_gamma, w.last_beta,
         eps=eps[1], dropout=dropout, backend=backend,
     )  # fmt: skip
+    return normed if post_norm else total, normed
 
 
 def _fits(mixed: Tensor, weights: Weights) -> bool:
-    """Whether one pass will do: nothing is trained, enough rows, and whole tiles."""
+    """Whether one pass will do: enough rows, and whole tiles."""
     sizes = (*weights.output.shape, *weights.outer.shape)
-    many = len(mixed) >= _FEW_ROWS and all(size % _TILE == 0 for size in sizes)
-    return many and not torch.is_grad_enabled()
+    return len(mixed) >= FEW_ROWS and all(size % _TILE == 0 for size in sizes)

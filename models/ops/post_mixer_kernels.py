@@ -6,8 +6,8 @@ that all tasks of a call share; tensors come as addresses of contiguous float32:
 
     0 mixed (T, K), 1 residual (T, D), 2 panels of the output layer, 3 its bias, 4 gamma, 5 beta,
     6 panels of the inner layer, 7 its bias, 8 panels of the outer layer, 9 its bias, 10 gamma and
-    11 beta of the last norm, 12 sum (T, D) or 0 where it is not wanted, 13 normed (T, D), 14 K,
-    15 D, 16 E, 17 whether gelu, 18 whether post-norm, 19 and 20 eps of both norms in EPS_UNIT
+    11 beta of the last norm, 12 sum (T, D), 13 normed (T, D), 14 K, 15 D, 16 E, 17 whether gelu,
+    18 whether post-norm, where no sum is written, 19 and 20 eps of both norms in EPS_UNIT
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def forward(head_at: int, start: int, stop: int, scratch_at: int) -> None:
                 store(inner, at, maximum(load(inner, at), splat(_ZERO)))
         _add(base_at, base_at, head[9], rows, width)
         product(base_at, width, scratch_at, wide, 1, head[8], wide, WIDTH, rows, width, wide)
-        if head[12] != 0:
+        if not post_norm:
             copy(floats(head[12] + here), 0, floats(base_at), 0, rows * width)
         _norm_rows(base_at, head[13] + here, head[10], head[11], rows, width, head[20])
 

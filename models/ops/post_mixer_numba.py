@@ -24,9 +24,10 @@ def post_mixer_numba(
     whole = up(rows, ROWS)
     mixed = padded(mixed, whole, mixed.shape[1]).contiguous()
     residual = padded(residual, whole, width).contiguous()
-    total, normed = torch.empty(whole, width), torch.empty(whole, width)
+    normed = torch.empty(whole, width)
+    total = normed if post_norm else torch.empty(whole, width)
     layers = (weights.output, weights.inner, weights.outer)
-    output, inner, outer = (kept(panels_out, weight.detach()) for weight in layers)
+    output, inner, outer = (kept(panels_out, weight) for weight in layers)
     vectors = [w.detach().contiguous() for w in weights if w.dim() == 1]
     output_bias, gamma, beta, inner_bias, outer_bias, last_gamma, last_beta = vectors
     operands = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.peers.contest import check_learning, smallest_of_the_fastest
+from bench.peers.contest import check_learning, rank_batches, smallest_of_the_fastest
 from bench.peers.turns import Side, in_turn, order, ratio
 
 
@@ -54,3 +54,9 @@ def test_losses_must_be_finite_and_clearly_fall() -> None:
 def test_of_batch_sizes_as_fast_as_each_other_the_smallest_is_liked() -> None:
     assert smallest_of_the_fastest({32: 90.0, 256: 98.0, 2048: 100.0}) == 256
     assert smallest_of_the_fastest({32: 90.0, 256: 96.0, 2048: 100.0}) == 2048
+
+
+def test_a_side_that_is_bounded_in_training_is_bounded_in_ranking() -> None:
+    assert rank_batches(50, 12_800) == [64, 256, 1024]
+    assert rank_batches(200, 12_800) == [64, 256]
+    assert rank_batches(4096, 12_800) == [64]

@@ -44,3 +44,13 @@ def test_one_processor_is_at_no_distance():
 def test_a_side_that_waits_in_vain_gives_up(monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 1)
     assert core_distance() is None
+
+
+@two
+def test_a_processor_that_is_refused_ends_in_none(monkeypatch):
+    def refuse(*_):
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(module, "_PATIENCE", 1000)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    assert core_distance() is None

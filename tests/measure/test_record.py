@@ -60,6 +60,12 @@ def test_a_metric_that_is_not_finite_is_refused(field, number):
         Metric(**({"value": 1.0} | FACTS | {field: number}))
 
 
+@pytest.mark.parametrize("field", ["unit", "method", "reason", "source", "peak_source"])
+def test_a_metric_whose_text_is_none_is_refused_by_its_field(field):
+    with pytest.raises(RecordError, match=f"^{field}=7 in a metric is not a text"):
+        Metric(**({"value": 1.0} | FACTS | {field: 7}))
+
+
 def test_nan_among_the_samples_is_not_written(record):
     record.samples["epoch_s"].append(float("nan"))
     with pytest.raises(ValueError, match="Out of range"):

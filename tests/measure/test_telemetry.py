@@ -1,6 +1,7 @@
 """Throttling is told from snapshots with a known answer; the real snapshot is plain JSON."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import psutil
@@ -81,3 +82,11 @@ def test_the_kernels_thermal_events_are_counted(monkeypatch, tmp_path):
         folder.mkdir(parents=True)
         (folder / "core_throttle_count").write_text(f"{count}\n")
     assert snapshot()["cpu_thermal_events"] == 7
+
+
+def test_the_distance_of_cores_is_asked_where_kernels_are_loaded(monkeypatch):
+    monkeypatch.setattr(module, "core_distance", lambda: 4e-8)
+    monkeypatch.setitem(sys.modules, "numba", SimpleNamespace())
+    assert snapshot()["core_distance_s"] == 4e-8
+    monkeypatch.delitem(sys.modules, "numba")
+    assert snapshot()["core_distance_s"] is None

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import models
 from models.base import SequentialRecommender
+from models.ops.attention import key_flops
 from workloads.cost import forward_cost, step_cost, training_cost
 
 USERS, LENGTH, ITEMS = 4, 16, 100  # 64 rows: packing rounds the rows up to a multiple of 8
@@ -168,6 +169,9 @@ class TestNeeded:
         cfg, more = model.config, 0
         if name == "sasrec":  # as plain products, the first layer's attention sees the future too
             more = 4 * cfg.hidden_size * (length - 1) * length // 2
+        if name in ("sasrec", "bert4rec"):  # it makes the keys and values that can be absorbed
+            more += 4 * cfg.hidden_size**2 * LENGTH
+            more -= key_flops(LENGTH, 1, cfg.hidden_size, cfg.num_heads)
         if name == "mamba4rec":
             state = cfg.expand * cfg.hidden_size * cfg.d_state
             # The counter sees no scan (six an element, two more for the output at the end), but
@@ -186,3 +190,8 @@ class TestNeeded:
         for cost, outputs, targets in ((ends, (1, 1), 2), (everywhere, (4, 6), 10)):
             needed = sum(model.needed_flops(n, m) for n, m in zip((4, 6), outputs, strict=True))
             assert cost.flops == 3 * (needed + model.output_flops(targets))
+
+    def test_one_query_absorbs_keys_and_many_make_them(self) -> None:
+        by_hand = 2 * 2 * 64 * 64 + 2 * 2 * (2 - 1) * 64 * 200  # weights to and from; one more head
+        assert key_flops(200, 1, 64, 2) == by_hand
+        assert key_flops(200, 200, 64, 2) == 2 * 2 * 64 * 64 * 200

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from models.ops import threads
+
 
 @pytest.fixture
 def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill each torch.empty with NaN, so that reading what nobody wrote shows in the result."""
+    """Fill each torch.empty and each scratch with NaN, so that reading what nobody wrote shows."""
 
     def poison(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         def poisoned(*args: Any, **kwargs: Any) -> torch.Tensor:
@@ -26,6 +28,7 @@ def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         (torch.Tensor, "new_empty"),
     ):
         monkeypatch.setattr(owner, name, poison(getattr(owner, name)))
+    monkeypatch.setattr(threads, "_room", poison(threads._room))
 
 
 @pytest.fixture

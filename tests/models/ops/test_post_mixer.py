@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -70,16 +71,24 @@ def test_the_pass_is_taken_and_inputs_are_left_alone(monkeypatch: pytest.MonkeyP
     assert torch.equal(residual, before[1])
 
 
-def test_a_changed_weight_is_noticed() -> None:
+@pytest.mark.parametrize("guard", [torch.no_grad, torch.inference_mode])
+def test_a_changed_weight_is_noticed(guard: Callable[[], AbstractContextManager[None]]) -> None:
     weights = made(64, 64, 128)
     mixed, residual = rows_of(40, weights)
     for weight in weights:
-        run(mixed, residual, weights)
+        with guard():
+            run(mixed, residual, weights)
         weight.mul_(1.5).add_(0.1)
-        for mine, plain in zip(
-            run(mixed, residual, weights), run(mixed, residual, weights, "torch"), strict=True
-        ):
+        with guard():
+            found, wanted = (run(mixed, residual, weights, name) for name in ("auto", "torch"))
+        for mine, plain in zip(found, wanted, strict=True):
             torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-3)
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    weights = made(64, 64, 128)
+    with pytest.raises(ValueError, match="'silu': allowed are relu, gelu"):
+        run(*rows_of(40, weights), weights, activation="silu")
 
 
 def test_with_gradients_the_layers_are_made() -> None:

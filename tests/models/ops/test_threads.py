@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
+from numba import types
 from torch import Tensor
 
 from models.ops import threads
 from models.ops.causal_conv1d import causal_conv1d
+from models.ops.simd import integers, native
+
+
+@native(types.CPointer(types.int64), types.int64)
+def _count(row: Any, scratch_at: int) -> None:
+    """A kernel that counts how often its task was done."""
+    integers(row[0])[0] += 1
 
 
 def _filtered() -> Tensor:
@@ -61,3 +71,13 @@ def test_threads_are_numbered_by_libgomp_where_it_is_torchs() -> None:
     if threads._gomp_parallel() is None:
         pytest.skip("torch runs on another OpenMP runtime")
     assert threads._numbering() != 0
+
+
+def test_a_thread_that_comes_alone_does_the_others_tasks() -> None:
+    """OpenMP may give fewer threads than were asked for."""
+    done = array("q", [0] * 10)
+    rows = array("q", [done.buffer_info()[0] + 8 * task for task in range(10)])
+    head = (_count, 10, rows.buffer_info()[0], 8, 0, 0, 3, 0)
+    job = array("q", (*head, *[0] * (threads._COUNTERS - 8 + 3 * threads._LINE)))
+    threads._job_entry(threads._drain)(job.buffer_info()[0])
+    assert list(done) == [1] * 10
