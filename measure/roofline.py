@@ -2,17 +2,17 @@
 
     python -m bench.peaks cpu float32        # one JSON object
 
-The peak of arithmetic is the fastest of large matrix products, the peak of traffic the fastest of
-STREAM's triad a = b + s * c (three arrays counted, as STREAM does) at several footprints: work that
-fits in a cache is held against the cache. A cell's limit is the roofline of the two (Williams,
-Waterman and Patterson, CACM 52(4), 2009). To be run in a fresh process with a worker's environment;
-it takes two seconds or so.
+The peak of arithmetic is the fastest of large matrix products, by PyTorch or by the kernels that
+are held against it; the peak of traffic the fastest of STREAM's triad a = b + s * c (three arrays
+counted, as STREAM does) at several footprints: work that fits in a cache is held against the cache.
+A cell's limit is the roofline of the two (Williams, Waterman and Patterson, CACM 52(4), 2009). To
+be run in a fresh process with a worker's environment; it takes three seconds or so.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from measure.record import Metric, not_measured
 SOURCE = "measured_triad+gemm"
 MIB = 2**20
 _GEMM_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
+_OTHER_SIZES = (256, 512, 1024)
 _FOOTPRINTS = {
     "cpu": (MIB, 4 * MIB, 16 * MIB, 64 * MIB, 256 * MIB),
     "cuda": (16 * MIB, 64 * MIB, 1024 * MIB),
@@ -37,6 +38,7 @@ class Peak:
         flops_per_second: of the fastest matrix product (multiply-add = 2).
         bandwidths: pairs of a footprint in bytes and the triad's bytes a second on it.
         seconds: what measuring took.
+        product: whose matrix product it was.
     """
 
     device: str
@@ -45,6 +47,7 @@ class Peak:
     flops_per_second: float
     bandwidths: tuple[tuple[int, float], ...]
     seconds: float = 0.0
+    product: str = "torch"
 
     def bandwidth(self, working_set: int) -> float:
         """Bytes a second for work on so many bytes: the best of footprints of about that size or
@@ -68,10 +71,18 @@ def gemm_flops(rows: int, inner: int, columns: int) -> int:
     return 2 * rows * inner * columns
 
 
-def measure_peak(device: str = "cpu", dtype: str = "float32") -> Peak:
+def measure_peak(
+    device: str = "cpu",
+    dtype: str = "float32",
+    others: Mapping[str, Callable[[Any, Any], object]] | None = None,
+) -> Peak:
     """The limits of this process: its threads, its affinity, its allocator.
 
     torch's number of threads is as it was set.
+
+    Args:
+        others: products f(a, b) of square matrices by name that may be faster than torch.mm, which
+            does not know each processor: the fastest of all is the limit.
     """
     import torch
 
@@ -79,10 +90,14 @@ def measure_peak(device: str = "cpu", dtype: str = "float32") -> Peak:
     torch.backends.cuda.matmul.allow_tf32 = False
     kind = torch.device(device).type
     with Stopwatch(device) as watch, torch.inference_mode():
-        products = [_time_gemm(device, dtype, size) for size in _GEMM_SIZES[kind]]
+        rates = {("torch", size): _time_gemm(device, dtype, size) for size in _GEMM_SIZES[kind]}
+        for name, product in (others or {}).items():
+            for size in _OTHER_SIZES:
+                rates[name, size] = _time_product(product, device, dtype, size)
         triads = [(size, _time_triad(device, dtype, size)) for size in _FOOTPRINTS[kind]]
-    threads = torch.get_num_threads()
-    return Peak(device, dtype, threads, max(products), tuple(triads), watch.seconds or 0.0)
+    best = max(rates, key=lambda key: rates[key])
+    threads, took = torch.get_num_threads(), watch.seconds or 0.0
+    return Peak(device, dtype, threads, rates[best], tuple(triads), took, best[0])
 
 
 def roofline_metrics(
@@ -122,6 +137,17 @@ def _time_gemm(device: str, dtype: str, size: int) -> float:
     left = torch.randn(size, size, device=device).to(getattr(torch, dtype))
     right, out = left.clone(), torch.empty_like(left)
     best = _least_seconds(lambda: torch.mm(left, right, out=out), device, _GEMM_SECONDS)
+    return gemm_flops(size, size, size) / best
+
+
+def _time_product(
+    product: Callable[[Any, Any], object], device: str, dtype: str, size: int
+) -> float:
+    import torch
+
+    left = torch.randn(size, size, device=device).to(getattr(torch, dtype))
+    right = left.clone()
+    best = _least_seconds(lambda: product(left, right), device, _GEMM_SECONDS / 2)
     return gemm_flops(size, size, size) / best
 
 

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from measure.roofline import MIB, Peak, gemm_flops, roofline_metrics
+from measure.roofline import MIB, Peak, gemm_flops, measure_peak, roofline_metrics
 
 ROOT = Path(__file__).parents[2]
 PEAK = Peak("cpu", "float32", 1, 100e9, ((MIB, 80e9), (16 * MIB, 40e9), (256 * MIB, 10e9)))
@@ -70,3 +71,11 @@ def test_a_fresh_process_measures_a_peak_that_a_product_does_not_pass():
     assert 1e8 < peak.flops_per_second < 1e13
     assert all(1e8 < rate < 1e13 for _, rate in peak.bandwidths)
     assert [size for size, _ in peak.bandwidths] == sorted(size for size, _ in peak.bandwidths)
+
+
+def test_the_fastest_product_is_the_peak():
+    slow = measure_peak(others={"nothing, slowly": lambda a, b: time.sleep(0.1)})
+    quick = measure_peak(others={"nothing": lambda a, b: None})
+    assert slow.product == "torch"
+    assert quick.product == "nothing"
+    assert quick.flops_per_second > slow.flops_per_second

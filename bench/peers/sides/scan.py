@@ -73,6 +73,9 @@ class ScanSide:
 
     def peak(self) -> dict[str, Any]:
         """Bytes beyond inputs, result and gradients at the peak of forward and backward."""
+        self._run_both()  # code that loads at the first call is no memory of the scan's
+        for tensor in self.inputs:
+            tensor.grad = None
         mark, _ = choose_high_water()
         trim()
         before = mark.resident()
