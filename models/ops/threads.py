@@ -107,7 +107,8 @@ def _room(workers: int, floats: int) -> torch.Tensor:
         before = (0, 0) if room is None else room.shape
         # Whole cache lines, so that two workers never write to one.
         wide = max(before[1], -(-floats // 16) * 16)
-        room = _kept.room = torch.empty(max(before[0], workers), wide)
+        with torch.inference_mode(False):  # it outlives the mode that it is first asked for in
+            room = _kept.room = torch.empty(max(before[0], workers), wide)
     return room
 
 

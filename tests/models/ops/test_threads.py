@@ -64,6 +64,8 @@ def test_a_scratch_is_kept_and_grows() -> None:
     assert wider.shape[0] >= 2
     assert wider.shape[1] > first.shape[1]
     assert threads._room(2, 100) is wider
+    with torch.inference_mode():
+        assert not threads._room(3, 2 * wider.shape[1]).is_inference()
 
 
 @pytest.mark.usefixtures("_three_threads")
