@@ -135,7 +135,6 @@ def attention_absorbed(
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
 def key_flops(seq_len: int, queries: int, width: int, num_heads: int) -> int:
     """Operations that so many queries to a sequence need for keys and values: made, or, where that
     is less, absorbed, with what each query then computes more than over keys of its head alone.
@@ -144,6 +143,7 @@ def key_flops(seq_len: int, queries: int, width: int, num_heads: int) -> int:
     return min(4 * width**2 * seq_len, absorbed * queries)
 
 
+@lru_cache(maxsize=1)
 def _numba() -> ModuleType:
     """Imported late, so that a process which never needs it does not load LLVM."""
     from models.ops import attention_numba

@@ -13,7 +13,7 @@ change a bit of the result.
 Each thread begins with its own share of the tasks, the first rows for torch's first thread and so
 on, and helps the others only then; its scratch is the same from call to call. So what it wrote in
 one layer is in its own cache in the next one. Where cores share no cache (a line takes 200 to 300
-ns from one to the other instead of 40) an epoch of SASRec on two threads took 14% less time so than
+ns from one to the other instead of 40) an epoch of SASRec on two threads took 13% less time so than
 with tasks taken as they came and a new scratch for each call.
 """
 
