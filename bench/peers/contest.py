@@ -16,17 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.peers.batch_size import (
+    nearly_the_fastest,
+    rank_batches,
+    smallest_of_the_fastest,
+)
 from bench.peers.link import Link, SideFailed
 from bench.peers.roster import OUR_SIDE, POSITIONS, Peer, batch_sizes
 from bench.peers.turns import Ratio, Side, in_turn, ratio
 from measure.record import Status
 
-RANK_BATCHES = (64, 256, 1024)
-# Ranking keeps nothing for gradients, so a side may hold more positions than in training.
-_RANKING_ROOM = 4
 _CONTENDED = 0.9  # processor seconds over wall seconds and threads; below it somebody disturbed
 _FIRST_BATCH = 32
-_AS_FAST = 0.03  # rates of short visits that differ by less are the same
+_MORE_ROUND_TRIPS = 3  # to the sizes that two visits can't tell from the fastest
 _MEMORY_STEPS = 3
 # Thirty steps on one batch of ML-100K lower the loss by 0.46 to 4.5, whose noise is about 0.05.
 _LEARNING_BATCH, _LEARNING_STEPS, _LEARNT = 16, 30, 0.2
@@ -163,18 +165,25 @@ class Contest:
             self._ask(side, "train", seconds=self.plan.seconds / 4)
 
     def _try_batches(self, side: Side) -> int:
-        """The smallest of the fastest sizes, by two visits to each, on the way up and down."""
+        """The smallest of the fastest sizes, by visits in turn, on the way up and down."""
         sizes = batch_sizes(self.row.seq_len, self._positions(side))
-        samples, seconds = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0.0)
+        visits: dict[int, list[float]] = {size: [] for size in sizes}
+        self._visit(side, visits, sizes)
+        near = nearly_the_fastest({size: statistics.median(visits[size]) for size in sizes})
+        if len(near) > 1:
+            for _ in range(_MORE_ROUND_TRIPS):
+                self._visit(side, visits, near)
+        rates = {size: statistics.median(visits[size]) for size in sizes}
+        self.row.sides[side]["tried_batch_sizes"] = rates
+        return smallest_of_the_fastest({size: rates[size] for size in near})
+
+    def _visit(self, side: Side, visits: dict[int, list[float]], sizes: Sequence[int]) -> None:
+        """Train shortly with each size, up and down, from the same weights; keep the rates."""
         for batch_size in (*sizes, *reversed(sizes)):
             self._ask(side, "use", batch_size=batch_size)
             self._ask(side, "train", seconds=0.0)
             found = self._ask(side, "train", seconds=self.plan.seconds / 4)
-            samples[batch_size] += found["samples"]
-            seconds[batch_size] += found["seconds"]
-        rates = {size: samples[size] / seconds[size] for size in sizes}
-        self.row.sides[side]["tried_batch_sizes"] = rates
-        return smallest_of_the_fastest(rates)
+            visits[batch_size].append(found["rate"])
 
     def _positions(self, side: Side) -> int:
         return POSITIONS if side == "ours" else self.peer.positions
@@ -263,20 +272,6 @@ class Contest:
             self.row.status = "incorrect" if self.row.status == "ok" else self.row.status
             reason = f"checks failed: {', '.join(failed)}"
             self.row.reason = f"{self.row.reason}; {reason}" if self.row.reason else reason
-
-
-def rank_batches(seq_len: int, positions: int) -> Sequence[int]:
-    """The batch sizes that a side ranks with, by its bound in training; always the smallest."""
-    smallest, *larger = RANK_BATCHES
-    return [smallest, *(n for n in larger if n * seq_len <= _RANKING_ROOM * positions)]
-
-
-def smallest_of_the_fastest(rates: Mapping[int, float]) -> int:
-    """The smallest size within 3% of the fastest one: what lies nearer is chance, and a larger
-    batch would cost memory for nothing.
-    """
-    fastest = max(rates.values())
-    return min(size for size, rate in rates.items() if rate >= (1 - _AS_FAST) * fastest)
 
 
 def check_learning(losses: Sequence[float | None]) -> dict[str, Any]:

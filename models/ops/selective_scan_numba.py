@@ -2,8 +2,8 @@
 
 Why apart from the kernels: this file knows tensors, dtypes and shapes; selective_scan_kernels.py
 knows addresses. Arithmetic is float32 whatever the inputs are; outputs and gradients come back in
-their dtypes, the last state in float32. Tasks depend on the shape alone, and sums over them are
-taken in a fixed order, so the same inputs give the same bits with any number of threads.
+their dtypes, the last state in float32. Sums over tasks are taken in a fixed order, one block of
+columns after the other, so the same inputs give the same bits with any number of threads.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from models.ops.simd import LANES
 from models.ops.threads import run_tasks
 
 _MAX_CHUNKS = 32
+_ROWS_A_THREAD = 2
 
 
 def selective_scan_numba(
@@ -116,9 +117,11 @@ class _Plan(NamedTuple):
 def _plan(rows: Tensor, channels: int, states: int) -> _Plan:
     batch = rows.shape[0]
     columns = math.ceil(channels / LANES)
-    # Columns are shared out only where rows are too few to keep every core busy, because each
-    # group needs its own dB and dC.
-    groups = 1 if batch >= 8 else math.ceil(columns / BLOCK)
+    # Columns are shared out only where rows are too few to keep every thread busy, because each
+    # group needs its own dB and dC: a group is one block, so that their sum is that of one group.
+    threads = torch.get_num_threads()
+    enough = threads == 1 or batch >= _ROWS_A_THREAD * threads
+    groups = 1 if enough else math.ceil(columns / BLOCK)
     return _Plan(batch, channels, states, columns, min(batch, _MAX_CHUNKS), groups)
 
 
@@ -240,7 +243,7 @@ def _run_backward(
     dlast = None if dlast is None else _in_lanes(dlast, plan)
     du, ddelta = _output(rows, *u.shape), _output(rows, *u.shape)  # (T, D)
     dz = None if z is None else _output(rows, *u.shape)  # (T, D)
-    dB, dC = _output(rows, plan.groups, *B.shape), _output(rows, plan.groups, *B.shape)
+    dB, dC = ([_output(rows, *B.shape) for _ in range(plan.groups)] for _ in range(2))
     dA = torch.empty(plan.chunks, plan.columns, plan.states, LANES)
     dD, dbias = (torch.empty(plan.chunks, plan.columns * LANES) for _ in range(2))
     head = (*operands.addresses(), *map(_address, (rows, kept, dy, dlast, du, ddelta)))
@@ -258,6 +261,9 @@ def _run_backward(
     ]  # fmt: skip
 
 
-def _joined(groups: Tensor) -> Tensor:
-    """The sum over groups of columns, without a pass over memory where there is one."""
-    return groups[0] if len(groups) == 1 else groups.sum(0)
+def _joined(groups: list[Tensor]) -> Tensor:
+    """The sum over groups of columns, in the first one's memory."""
+    first, *others = groups
+    for other in others:
+        first.add_(other)
+    return first

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.peers.contest import check_learning, rank_batches, smallest_of_the_fastest
+from bench.peers.batch_size import nearly_the_fastest, rank_batches, smallest_of_the_fastest
+from bench.peers.contest import check_learning
 from bench.peers.turns import Side, in_turn, order, ratio
 
 
@@ -54,6 +55,11 @@ def test_losses_must_be_finite_and_clearly_fall() -> None:
 def test_of_batch_sizes_as_fast_as_each_other_the_smallest_is_liked() -> None:
     assert smallest_of_the_fastest({32: 90.0, 256: 98.0, 2048: 100.0}) == 256
     assert smallest_of_the_fastest({32: 90.0, 256: 96.0, 2048: 100.0}) == 2048
+
+
+def test_sizes_far_from_the_fastest_are_not_visited_again() -> None:
+    assert nearly_the_fastest({32: 84.0, 256: 100.0, 2048: 86.0}) == [256, 2048]
+    assert nearly_the_fastest({32: 100.0}) == [32]
 
 
 def test_a_side_that_is_bounded_in_training_is_bounded_in_ranking() -> None:
