@@ -29,8 +29,8 @@ from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.attention import attention_absorbed, attention_packed, key_flops
 from models.ops.dropout import dropout
-from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
+from models.ops.first_layer import Embedding, first_layer
 from models.ops.linear import linear
 from models.ops.post_mixer import Weights, post_mixer
 from models.packed import Chosen, Packed, pack
@@ -84,30 +84,38 @@ class BERT4Rec(SequentialRecommender):
         length = sequences.item_seq.shape[1]
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
-        hidden, qkv = self._first(sequences)  # (T, D), (T, 3 D) or None
-        for layer in self.stack:
+        rest = self.stack
+        if not self.training and not torch.is_grad_enabled() and len(rest) > 1:
+            hidden, rest = self._first_layer(sequences), rest[1:]  # (T, D)
+        else:
+            hidden = self._embed(sequences)  # (T, D)
+        for layer in rest:
             final = chosen if layer is self.stack[-1] else None
-            hidden = layer(hidden, qkv, sequences, final, self.layer_backend)
-            qkv = None
+            hidden = layer(hidden, sequences, final, self.layer_backend)
         return hidden
 
-    def _first(self, sequences: Packed) -> tuple[Tensor, Tensor | None]:
-        """Embedded events, normed, and, where nothing is trained and another layer follows, the
-        first layer's queries, keys and values.
-        """
+    def _first_layer(self, sequences: Packed) -> Tensor:
+        """What comes out of the first layer where nothing is trained, (T, D)."""
+        layer, norm = self.stack[0], self.norm
+        tables = self.item_embedding.weight, self.position_embedding.weight
+        return first_layer(
+            sequences.ids, sequences.positions, sequences.offsets,
+            Embedding(*tables, norm.weight, norm.bias), (layer.qkv.weight, layer.qkv.bias),
+            layer.following, num_heads=self.config.num_heads, causal=False,
+            eps=(norm.eps, layer.attn_norm.eps, layer.ffn_norm.eps), activation="gelu",
+            post_norm=True, backend=self.layer_backend,
+        )[1]  # fmt: skip
+
+    def _embed(self, sequences: Packed) -> Tensor:
+        """Embedded events, normed, (T, D)."""
         table, places = self.item_embedding.weight, self.position_embedding.weight
-        norm, qkv, backend = self.norm, self.stack[0].qkv, self.layer_backend
-        if not torch.is_grad_enabled() and not self.training and len(self.stack) > 1:
-            return embed_linear(
-                sequences.ids, table, sequences.positions, places, norm.weight, norm.bias,
-                qkv.weight, qkv.bias, eps=norm.eps, backend=backend,
-            )[1:]  # fmt: skip
+        norm, backend = self.norm, self.layer_backend
         embedded = embed(
             sequences.ids, table, positions=sequences.positions, places=places, backend=backend
         )  # fmt: skip
         _, hidden = add_norm(embedded, None, norm.weight, norm.bias, eps=norm.eps, backend=backend)
         drop = self.config.dropout if self.training else 0.0
-        return dropout(hidden, drop, backend=backend), None
+        return dropout(hidden, drop, backend=backend)
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if
@@ -174,20 +182,14 @@ class _Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
 
     def forward(
-        self,
-        hidden: Tensor,
-        qkv: Tensor | None,
-        sequences: Packed,
-        chosen: Chosen | None,
-        backend: str,
+        self, hidden: Tensor, sequences: Packed, chosen: Chosen | None, backend: str
     ) -> Tensor:
-        """(T, D) -> (T, D), or (M, D) at the chosen rows; qkv (T, 3 D) where it is there."""
+        """(T, D) -> (T, D), or (M, D) at the chosen rows."""
         cfg, weight, bias = self.cfg, self.qkv.weight, self.qkv.bias
         attn_drop = cfg.attn_dropout if self.training else 0.0
         if chosen is None:
-            qkv = linear(hidden, weight, bias, backend=backend) if qkv is None else qkv
             mixed = attention_packed(
-                qkv, sequences.offsets,
+                linear(hidden, weight, bias, backend=backend), sequences.offsets,
                 num_heads=cfg.num_heads, causal=False, dropout=attn_drop, backend=backend,
             )  # fmt: skip
         else:
@@ -203,16 +205,21 @@ class _Layer(nn.Module):
 
     def finish(self, hidden: Tensor, mixed: Tensor, backend: str) -> Tensor:
         """What follows attention: output layer and feed-forward network, each with its residual."""
-        drop, first, last = self.cfg.dropout, self.attn_norm, self.ffn_norm
-        weights = Weights(
+        drop = self.cfg.dropout if self.training else 0.0
+        return post_mixer(
+            mixed, hidden, self.following, eps=(self.attn_norm.eps, self.ffn_norm.eps),
+            activation="gelu", post_norm=True, dropout=drop, backend=backend,
+        )[1]  # fmt: skip
+
+    @property
+    def following(self) -> Weights:
+        """Weights of what follows attention."""
+        first, last = self.attn_norm, self.ffn_norm
+        return Weights(
             self.out.weight, self.out.bias, first.weight, first.bias,
             self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
             last.weight, last.bias,
         )  # fmt: skip
-        return post_mixer(
-            mixed, hidden, weights, eps=(first.eps, last.eps), activation="gelu", post_norm=True,
-            dropout=drop if self.training else 0.0, backend=backend,
-        )[1]  # fmt: skip
 
 
 MODEL = BERT4Rec

@@ -31,8 +31,8 @@ from models.base import NotSupported, SequentialRecommender, equal_length, init_
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
 from models.ops.attention import attention, attention_absorbed, attention_packed, key_flops
-from models.ops.embed_linear import embed_linear
 from models.ops.embedding import embed
+from models.ops.first_layer import Embedding, first_layer
 from models.ops.linear import linear
 from models.ops.post_mixer import Weights, post_mixer
 from models.packed import Chosen, Packed, pack
@@ -79,7 +79,7 @@ class SASRec(SequentialRecommender):
         super().__init__(num_items, max_len, config, backend=backend)
         cfg = self.config
         self.position_embedding = nn.Embedding(max_len, cfg.hidden_size)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.factor = math.sqrt(cfg.hidden_size)  # on the embeddings of items
         self.layers = nn.ModuleList(_Layer(cfg) for _ in range(cfg.num_layers))
         self.norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
         init_normal(self)
@@ -92,11 +92,14 @@ class SASRec(SequentialRecommender):
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
         # Causal: only the last event of a sequence sees all of it, as a chosen row must.
         early, backend = chosen if chosen is not None and chosen.last else None, self.layer_backend
-        hidden, normed, qkv = self._embed_rows(sequences)  # (T, D), (T, D), (T, 3 D) or None
-        for layer, norm in zip(self.stack, self.norms_after, strict=True):
+        rest = list(zip(self.stack, self.norms_after, strict=True))
+        if not self.training and not torch.is_grad_enabled() and len(rest) > 1:
+            (hidden, normed), rest = self._first_layer(sequences), rest[1:]  # (T, D) both
+        else:
+            hidden, normed = self._embed_rows(sequences)  # (T, D) both
+        for layer, norm in rest:
             final = early if layer is self.stack[-1] else None
-            hidden, normed = layer.rows(hidden, normed, qkv, sequences, final, norm, backend)
-            qkv = None
+            hidden, normed = layer.rows(hidden, normed, sequences, final, norm, backend)
         return chosen.of(normed) if chosen is not None and early is None else normed
 
     def init_state(self, batch_size: int) -> SASRecState:
@@ -120,7 +123,7 @@ class SASRec(SequentialRecommender):
         served = self._served(item, state.keys, state.values, at) if serves(self) else None
         if served is not None:
             return served, SASRecState(state.keys, state.values, at + 1)
-        hidden = self._embed(item, at)  # (B, D)
+        hidden = self.item_embedding(item) * self.factor + self.position_embedding.weight[at]
         normed = self.stack[0].attn_norm(hidden)
         for index, (layer, norm) in enumerate(zip(self.stack, self.norms_after, strict=True)):
             keys, values = state.keys[index], state.values[index]
@@ -144,16 +147,15 @@ class SASRec(SequentialRecommender):
         length, cfg, backend = equal_length(lengths), self.config, self.layer_backend
         sequences = pack(item_seq[:, :length], lengths)
         state = self.init_state(item_seq.shape[0])
-        hidden, normed, qkv = self._embed_rows(sequences)
+        hidden, normed = self._embed_rows(sequences)
         for index, (layer, norm) in enumerate(zip(self.stack, self.norms_after, strict=True)):
-            qkv = layer.project(normed, backend) if qkv is None else qkv  # (T, 3 D)
+            qkv = layer.project(normed, backend)  # (T, 3 D)
             split = sequences.unpack(qkv).view(*item_seq.shape[:1], length, 3, cfg.num_heads, -1)
             _, key, value = split.permute(2, 0, 3, 1, 4)  # (B, H, L, head) each
             state.keys[index, :, :, :length] = key
             state.values[index, :, :, :length] = value
             mixed = layer.mix(qkv, sequences, backend)
             hidden, normed = layer.finish(hidden, mixed, norm, backend)
-            qkv = None
         return SASRecState(state.keys, state.values, length)
 
     def state_tensors(self, state: SASRecState) -> list[Tensor]:
@@ -187,36 +189,34 @@ class SASRec(SequentialRecommender):
         """The norm behind each layer: the next one's, behind the last the model's own."""
         return [*(layer.attn_norm for layer in self.stack[1:]), self.norm]
 
-    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Embedded events (T, D), the same normed for the first layer, and, where nothing is
-        trained and another layer follows, that layer's queries, keys and values (T, 3 D).
-        """
-        length, backend = sequences.item_seq.shape[1], self.layer_backend
+    def _first_layer(self, sequences: Packed) -> tuple[Tensor, Tensor]:
+        """Residual stream (T, D) and its normed form behind the first layer, nothing trained."""
+        layer, norm = self.stack[0], self.norms_after[0]
+        return first_layer(
+            sequences.ids, sequences.positions, sequences.offsets, self._embedding(sequences),
+            (layer.qkv.weight, layer.qkv.bias), layer.following(norm),
+            num_heads=self.config.num_heads, causal=True, factor=self.factor,
+            eps=(layer.attn_norm.eps, layer.ffn_norm.eps, norm.eps), activation="relu",
+            post_norm=False, backend=self.layer_backend,
+        )  # fmt: skip
+
+    def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
+        """Embedded events (T, D), and the same normed for the first layer."""
+        (table, places, gamma, beta), backend = self._embedding(sequences), self.layer_backend
+        drop, eps = self.config.dropout if self.training else 0.0, self.stack[0].attn_norm.eps
+        embedded = embed(
+            sequences.ids, table, positions=sequences.positions, places=places,
+            factor=self.factor, backend=backend,
+        )  # fmt: skip
+        return add_norm(embedded, None, gamma, beta, eps=eps, dropout=drop, backend=backend)
+
+    def _embedding(self, sequences: Packed) -> Embedding:
+        """Of items, positions and the first norm."""
+        length, first = sequences.item_seq.shape[1], self.stack[0].attn_norm
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
-        table, places = self.item_embedding.weight, self.position_embedding.weight
-        first, factor = self.stack[0].attn_norm, math.sqrt(self.config.hidden_size)
-        if not self.training and not torch.is_grad_enabled() and len(self.stack) > 1:
-            qkv = self.stack[0].qkv
-            return embed_linear(
-                sequences.ids, table, sequences.positions, places, first.weight, first.bias,
-                qkv.weight, qkv.bias, factor=factor, eps=first.eps, backend=backend,
-            )  # fmt: skip
-        embedded = embed(
-            sequences.ids, table, positions=sequences.positions, places=places, factor=factor,
-            backend=backend,
-        )  # fmt: skip
-        drop = self.config.dropout if self.training else 0.0
-        normed = add_norm(
-            embedded, None, first.weight, first.bias, eps=first.eps, dropout=drop, backend=backend
-        )
-        return *normed, None
-
-    def _embed(self, item: Tensor, at: int) -> Tensor:
-        """Events (B,) at one position -> (B, D)."""
-        items = self.item_embedding(item) * math.sqrt(self.config.hidden_size)
-        embedded: Tensor = self.dropout(items + self.position_embedding.weight[at])
-        return embedded
+        tables = self.item_embedding.weight, self.position_embedding.weight
+        return Embedding(*tables, first.weight, first.bias)
 
 
 class _Layer(nn.Module):
@@ -231,22 +231,18 @@ class _Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
         self.ffn_in = nn.Linear(cfg.hidden_size, cfg.inner_size)
         self.ffn_out = nn.Linear(cfg.inner_size, cfg.hidden_size)
-        self.dropout = nn.Dropout(cfg.dropout)
 
     def rows(
-        self, hidden: Tensor, normed: Tensor, qkv: Tensor | None, sequences: Packed,
-        chosen: Chosen | None, norm: nn.LayerNorm, backend: str,
+        self, hidden: Tensor, normed: Tensor, sequences: Packed, chosen: Chosen | None,
+        norm: nn.LayerNorm, backend: str,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`.
-
-        With `chosen`, which must be last rows, both come back at these only. qkv (T, 3 D) is made
-        of `normed` where it is not there.
+        """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`;
+        with `chosen`, which must be last rows, at these only.
         """
-        weight, bias = self.qkv.weight, self.qkv.bias
         if chosen is None:
-            qkv = self.project(normed, backend) if qkv is None else qkv
-            return self.finish(hidden, self.mix(qkv, sequences, backend), norm, backend)
-        width = self.cfg.hidden_size
+            mixed = self.mix(self.project(normed, backend), sequences, backend)
+            return self.finish(hidden, mixed, norm, backend)
+        width, weight, bias = self.cfg.hidden_size, self.qkv.weight, self.qkv.bias
         query = linear(chosen.of(normed), weight[:width], bias[:width], backend=backend)  # (M, D)
         mixed = attention_absorbed(
             query, normed, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
@@ -269,15 +265,18 @@ class _Layer(nn.Module):
         self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str
     ) -> tuple[Tensor, Tensor]:
         """What follows attention: output layer and feed-forward network, each with its residual."""
-        first, drop = self.ffn_norm, self.cfg.dropout if self.training else 0.0
-        weights = Weights(
-            self.out.weight, self.out.bias, first.weight, first.bias,
+        eps, drop = (self.ffn_norm.eps, norm.eps), self.cfg.dropout if self.training else 0.0
+        return post_mixer(
+            mixed, hidden, self.following(norm), eps=eps, activation="relu", post_norm=False,
+            dropout=drop, inner_dropout=drop, backend=backend,
+        )  # fmt: skip
+
+    def following(self, norm: nn.LayerNorm) -> Weights:
+        """Weights of what follows attention."""
+        return Weights(
+            self.out.weight, self.out.bias, self.ffn_norm.weight, self.ffn_norm.bias,
             self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
             norm.weight, norm.bias,
-        )  # fmt: skip
-        return post_mixer(
-            mixed, hidden, weights, eps=(first.eps, norm.eps), activation="relu", post_norm=False,
-            dropout=drop, inner_dropout=drop, backend=backend,
         )  # fmt: skip
 
     @property

@@ -51,7 +51,7 @@ def embed_linear(
         IndexError: an id or a position lies outside of its table.
     """
     weights = (table, places, gamma, beta, weight, bias)
-    if resolve_dense(backend, table) == "numba" and _fits(weights):
+    if resolve_dense(backend, table) == "numba" and fits(weights):
         # Imported here so that a process which never needs it does not load LLVM.
         from models.ops.embed_linear_numba import embed_linear_numba
 
@@ -63,7 +63,7 @@ def embed_linear(
     return embedded, normed, linear(normed, weight, bias, backend=backend)
 
 
-def _fits(weights: tuple[Tensor, ...]) -> bool:
+def fits(weights: tuple[Tensor, ...]) -> bool:
     """Whether the layer can be looked up: nothing is trained, and its table is not too large."""
     table, places, *_, weight, _ = weights
     outputs, width = weight.shape

@@ -19,25 +19,38 @@ def embed_linear_numba(
     ids: Tensor, positions: Tensor, weights: tuple[Tensor, ...], factor: float, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `embed_linear`; weights are table, places, gamma, beta, weight and bias."""
+    (outputs, width), rows = weights[4].shape, len(ids)
+    found = torch.empty(rows, width), torch.empty(rows, width), torch.empty(rows, outputs)
+    addresses = found[0].data_ptr(), found[1].data_ptr(), found[2].data_ptr()
+    head, held = look_up(ids, positions, weights, factor, eps, addresses)
+    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
+    tasks = [(*head, rows * i // count, rows * (i + 1) // count) for i in range(count)]
+    run_tasks(forward_task, tasks, 0)
+    del held  # what addresses were taken of has lived until here
+    return found
+
+
+def look_up(
+    ids: Tensor,
+    positions: Tensor,
+    weights: tuple[Tensor, ...],
+    factor: float,
+    eps: float,
+    results: tuple[int, int, int],
+) -> tuple[tuple[int, ...], tuple[Tensor, ...]]:
+    """The kernel's arguments but the rows, and the tensors that have to live as long.
+
+    Args:
+        results: addresses of embedded, normed and y.
+
+    Raises:
+        IndexError: an id or a position lies outside of its table.
+    """
     table, places, gamma, beta, weight, _ = (t.detach().contiguous() for t in weights)
     ids, positions = ids.contiguous(), positions.contiguous()
     check_ids(ids, len(table))
     check_ids(positions, len(places))
-    made = kept(looked_up, *weights)
-    (outputs, width), rows = weight.shape, len(ids)
-    by, embedded, normed = (
-        torch.tensor([factor]),
-        torch.empty(rows, width),
-        torch.empty(rows, width),
-    )
-    y = torch.empty(rows, outputs)
-    operands = (ids, table, positions, places, gamma, beta, made, by, embedded, normed, y)
-    head = [t.data_ptr() for t in operands]
-    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
-    tasks = [
-        (*head, len(table), len(places), width, outputs, units(eps), rows * i // count,
-         rows * (i + 1) // count)
-        for i in range(count)
-    ]  # fmt: skip
-    run_tasks(forward_task, tasks, 0)
-    return embedded, normed, y
+    by, made = torch.tensor([factor]), kept(looked_up, *weights)
+    held = (ids, table, positions, places, gamma, beta, made, by)
+    sizes = (len(table), len(places), weight.shape[1], weight.shape[0], units(eps))
+    return (*(t.data_ptr() for t in held), *results, *sizes), held

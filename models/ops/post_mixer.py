@@ -86,5 +86,9 @@ def post_mixer(
 
 def _fits(mixed: Tensor, weights: Weights) -> bool:
     """Whether one pass will do: enough rows, and whole tiles."""
-    sizes = (*weights.output.shape, *weights.outer.shape)
-    return len(mixed) >= FEW_ROWS and all(size % _TILE == 0 for size in sizes)
+    return len(mixed) >= FEW_ROWS and whole_tiles(weights)
+
+
+def whole_tiles(weights: Weights) -> bool:
+    """Whether all widths are whole tiles of any processor."""
+    return all(size % _TILE == 0 for size in (*weights.output.shape, *weights.outer.shape))

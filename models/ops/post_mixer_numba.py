@@ -26,20 +26,41 @@ def post_mixer_numba(
     residual = padded(residual, whole, width).contiguous()
     normed = torch.empty(whole, width)
     total = normed if post_norm else torch.empty(whole, width)
+    addresses = mixed.data_ptr(), residual.data_ptr(), total.data_ptr(), normed.data_ptr()
+    head, held = head_of(weights, addresses, mixed.shape[1], eps, smooth, post_norm)
+    at = head.buffer_info()[0]
+    tasks = [(at, *part) for part in row_parts(whole, 128, 32)]
+    run_tasks(forward_task, tasks, scratch_floats(width, wide))
+    del held  # what addresses were taken of has lived until here
+    return total[:rows], normed[:rows]
+
+
+def head_of(
+    weights: Weights,
+    addresses: tuple[int, int, int, int],
+    keys: int,
+    eps: tuple[float, float],
+    smooth: bool,
+    post_norm: bool,
+) -> tuple[array[int], list[Tensor]]:
+    """What all tasks of a call share, and the tensors that have to live as long.
+
+    Args:
+        addresses: of mixed (T, keys), residual, sum and normed (T, D).
+    """
+    width, wide = weights.outer.shape
     layers = (weights.output, weights.inner, weights.outer)
     output, inner, outer = (kept(panels_out, weight) for weight in layers)
     vectors = [w.detach().contiguous() for w in weights if w.dim() == 1]
     output_bias, gamma, beta, inner_bias, outer_bias, last_gamma, last_beta = vectors
-    operands = (
-        mixed, residual, output, output_bias, gamma, beta, inner, inner_bias, outer, outer_bias,
-        last_gamma, last_beta, total, normed,
-    )  # fmt: skip
+    held = [
+        output, output_bias, gamma, beta, inner, inner_bias, outer, outer_bias, last_gamma,
+        last_beta,
+    ]  # fmt: skip
+    mixed, residual, total, normed = addresses
     head = array(
         "q",
-        (*(t.data_ptr() for t in operands), mixed.shape[1], width, wide, smooth, post_norm,
-         *(units(each) for each in eps)),
+        (mixed, residual, *(t.data_ptr() for t in held), total, normed, keys, width, wide, smooth,
+         post_norm, *(units(each) for each in eps)),
     )  # fmt: skip
-    at = head.buffer_info()[0]
-    tasks = [(at, *part) for part in row_parts(whole, 128, 32)]
-    run_tasks(forward_task, tasks, scratch_floats(width, wide))
-    return total[:rows], normed[:rows]
+    return head, held

@@ -1,0 +1,106 @@
+"""A transformer's first layer, from ids to what the next layer is given, where nothing is trained.
+
+At a hidden size of 64 a layer's queries, keys, values and sums are ten times as many numbers as its
+result, and one core multiplies them faster than memory brings them. So on a CPU some sequences at
+a time go all the way (embed_linear.py, attention.py, post_mixer.py) before the next ones begin, and
+only the result is written to memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.ops import embed_linear as looking_up
+from models.ops import post_mixer as following
+from models.ops.attention import attention_packed, resolve_attention
+from models.ops.backend import resolve_dense
+from models.ops.embed_linear import embed_linear
+from models.ops.post_mixer import Weights, post_mixer
+
+# Longer sequences do not fit a second-level cache, and are shared out among threads better layer by
+# layer.
+LONGEST = 512
+
+
+class Embedding(NamedTuple):
+    """Of V items at P positions, and the norm that follows."""
+
+    table: Tensor  # (V, D)
+    places: Tensor  # (P, D)
+    gamma: Tensor  # (D,)
+    beta: Tensor  # (D,)
+
+
+def first_layer(
+    ids: Tensor,
+    positions: Tensor,
+    offsets: Tensor,
+    embedding: Embedding,
+    projection: tuple[Tensor, Tensor],
+    weights: Weights,
+    *,
+    num_heads: int,
+    causal: bool,
+    eps: tuple[float, float, float],
+    activation: str,
+    post_norm: bool,
+    factor: float = 1.0,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """The next layer's residual (T, D) and its input (T, D), as `post_mixer` gives them.
+
+    Args:
+        ids, positions: (T,) int64. offsets: (B + 1,) int64 on the CPU, as `attention_packed` takes
+            them; what comes back in rows that belong to no sequence means nothing, but is finite.
+        projection: weight (3 D, D) and bias (3 D,) of queries, keys and values.
+        weights: of what follows attention.
+        eps: of the norms of the embedding, behind attention and behind the layer.
+        post_norm: the residual of attention is the normed embedding; else the embedding itself.
+        factor: on the items' embeddings alone.
+
+    Raises:
+        IndexError: an id or a position lies outside of its table.
+        ValueError: as `attention_packed` and `post_mixer` do.
+    """
+    looked_up = (*embedding, *projection)
+    if not torch.is_grad_enabled() and _fits(looked_up, offsets, weights, num_heads, backend):
+        # Imported here so that a process which never needs it does not load LLVM.
+        from models.ops.first_layer_numba import first_layer_numba
+
+        return first_layer_numba(
+            ids, positions, offsets, looked_up, weights, num_heads=num_heads, causal=causal,
+            factor=factor, eps=eps, smooth=activation == "gelu", post_norm=post_norm,
+        )  # fmt: skip
+    table, places, gamma, beta = embedding
+    embedded, normed, qkv = embed_linear(
+        ids, table, positions, places, gamma, beta, *projection, factor=factor, eps=eps[0],
+        backend=backend,
+    )  # fmt: skip
+    mixed = attention_packed(qkv, offsets, num_heads=num_heads, causal=causal, backend=backend)
+    return post_mixer(
+        mixed, normed if post_norm else embedded, weights, eps=eps[1:], activation=activation,
+        post_norm=post_norm, backend=backend,
+    )  # fmt: skip
+
+
+def _fits(
+    looked_up: tuple[Tensor, ...], offsets: Tensor, weights: Weights, num_heads: int, backend: str
+) -> bool:
+    """Whether all three parts have a kernel for these, and sequences are short enough."""
+    table = looked_up[0]
+    if resolve_dense(backend, table) != "numba":
+        return False
+    lengths = np.diff(offsets.numpy())
+    return (
+        resolve_attention(backend, table.device, table.dtype) == "numba"
+        and table.shape[1] % num_heads == 0
+        and looking_up.fits(looked_up)
+        and following.whole_tiles(weights)
+        and len(lengths) > 0
+        and 1 <= lengths.min()
+        and lengths.max() <= LONGEST
+    )
