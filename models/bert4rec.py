@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from models import programs
 from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
+from models.ops.addresses import serves
 from models.ops.attention import attention_absorbed, attention_packed, key_flops
 from models.ops.dropout import dropout
 from models.ops.embedding import embed
@@ -85,7 +86,7 @@ class BERT4Rec(SequentialRecommender):
         if length > self.max_len:
             raise ValueError(f"length {length} is over max_len={self.max_len}")
         rest = self.stack
-        if not self.training and not torch.is_grad_enabled() and len(rest) > 1:
+        if serves(self) and len(rest) > 1:
             hidden, rest = self._first_layer(sequences), rest[1:]  # (T, D)
         else:
             hidden = self._embed(sequences)  # (T, D)

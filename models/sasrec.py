@@ -93,7 +93,7 @@ class SASRec(SequentialRecommender):
         # Causal: only the last event of a sequence sees all of it, as a chosen row must.
         early, backend = chosen if chosen is not None and chosen.last else None, self.layer_backend
         rest = list(zip(self.stack, self.norms_after, strict=True))
-        if not self.training and not torch.is_grad_enabled() and len(rest) > 1:
+        if serves(self) and len(rest) > 1:
             (hidden, normed), rest = self._first_layer(sequences), rest[1:]  # (T, D) both
         else:
             hidden, normed = self._embed_rows(sequences)  # (T, D) both

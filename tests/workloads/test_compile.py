@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -45,3 +47,23 @@ def test_compiling_means_pytorchs_layers() -> None:
 def test_a_model_without_layers_cannot_be_compiled() -> None:
     with pytest.raises(NotSupported, match="GRU4Rec has no layers to compile"):
         setting("gru4rec", compile="default").make_model()
+
+
+@pytest.mark.parametrize("model", ["sasrec", "bert4rec"])
+def test_all_compiled_layers_are_used_also_without_gradients(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []
+
+    def counted(finish: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            called.append(1)
+            return finish(*arguments)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", counted)
+    compiled = setting(model, compile="default").make_model().eval()
+    with torch.inference_mode():
+        compiled.last_hidden(torch.ones(3, 8, dtype=torch.int64), torch.tensor([8, 2, 5]))
+    assert len(called) == compiled.config.num_layers
