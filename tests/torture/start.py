@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,13 @@ def require(truth: object, what: str) -> None:
         raise Failure(what)
 
 
+def _as_from_a_terminal(before: Callable[[], None] | None) -> None:
+    """Ctrl-C is heard, which a shell has its background jobs ignore, and all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if before is not None:
+        before()
+
+
 class Start:
     """One start of the suite on `folder / "results"`."""
 
@@ -50,7 +58,7 @@ class Start:
             env=dict(os.environ) | {"SEQREC_CACHE": str(folder / "cache")},
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            preexec_fn=before,
+            preexec_fn=lambda: _as_from_a_terminal(before),
         )
 
     @property
