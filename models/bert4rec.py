@@ -102,7 +102,7 @@ class BERT4Rec(SequentialRecommender):
         return first_layer(
             sequences.ids, sequences.positions, sequences.offsets,
             Embedding(*tables, norm.weight, norm.bias), (layer.qkv.weight, layer.qkv.bias),
-            layer.following, num_heads=self.config.num_heads, causal=False,
+            layer.post_mixer_weights, num_heads=self.config.num_heads, causal=False,
             eps=(norm.eps, layer.attn_norm.eps, layer.ffn_norm.eps), activation="gelu",
             post_norm=True, backend=self.layer_backend,
         )[1]  # fmt: skip
@@ -208,12 +208,12 @@ class _Layer(nn.Module):
         """What follows attention: output layer and feed-forward network, each with its residual."""
         drop = self.cfg.dropout if self.training else 0.0
         return post_mixer(
-            mixed, hidden, self.following, eps=(self.attn_norm.eps, self.ffn_norm.eps),
+            mixed, hidden, self.post_mixer_weights, eps=(self.attn_norm.eps, self.ffn_norm.eps),
             activation="gelu", post_norm=True, dropout=drop, backend=backend,
         )[1]  # fmt: skip
 
     @property
-    def following(self) -> Weights:
+    def post_mixer_weights(self) -> Weights:
         """Weights of what follows attention."""
         first, last = self.attn_norm, self.ffn_norm
         return Weights(

@@ -124,6 +124,7 @@ class SASRec(SequentialRecommender):
         if served is not None:
             return served, SASRecState(state.keys, state.values, at + 1)
         hidden = self.item_embedding(item) * self.factor + self.position_embedding.weight[at]
+        hidden = nn.functional.dropout(hidden, self.config.dropout, self.training)
         normed = self.stack[0].attn_norm(hidden)
         for index, (layer, norm) in enumerate(zip(self.stack, self.norms_after, strict=True)):
             keys, values = state.keys[index], state.values[index]
@@ -194,7 +195,7 @@ class SASRec(SequentialRecommender):
         layer, norm = self.stack[0], self.norms_after[0]
         return first_layer(
             sequences.ids, sequences.positions, sequences.offsets, self._embedding(sequences),
-            (layer.qkv.weight, layer.qkv.bias), layer.following(norm),
+            (layer.qkv.weight, layer.qkv.bias), layer.post_mixer_weights(norm),
             num_heads=self.config.num_heads, causal=True, factor=self.factor,
             eps=(layer.attn_norm.eps, layer.ffn_norm.eps, norm.eps), activation="relu",
             post_norm=False, backend=self.layer_backend,
@@ -267,11 +268,11 @@ class _Layer(nn.Module):
         """What follows attention: output layer and feed-forward network, each with its residual."""
         eps, drop = (self.ffn_norm.eps, norm.eps), self.cfg.dropout if self.training else 0.0
         return post_mixer(
-            mixed, hidden, self.following(norm), eps=eps, activation="relu", post_norm=False,
-            dropout=drop, inner_dropout=drop, backend=backend,
+            mixed, hidden, self.post_mixer_weights(norm), eps=eps, activation="relu",
+            post_norm=False, dropout=drop, inner_dropout=drop, backend=backend,
         )  # fmt: skip
 
-    def following(self, norm: nn.LayerNorm) -> Weights:
+    def post_mixer_weights(self, norm: nn.LayerNorm) -> Weights:
         """Weights of what follows attention."""
         return Weights(
             self.out.weight, self.out.bias, self.ffn_norm.weight, self.ffn_norm.bias,

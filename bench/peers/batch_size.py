@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-RANK_BATCHES = (64, 256, 1024)
+_RANK_BATCHES = (64, 256, 1024)
 # Ranking keeps nothing for gradients, so a side may hold more positions than in training.
 _RANKING_ROOM = 4
 _AS_FAST = 0.03  # rates that differ by less are the same
@@ -13,7 +13,7 @@ _NEARLY = 0.15  # two short visits to one size differ by up to 12%
 
 def rank_batches(seq_len: int, positions: int) -> Sequence[int]:
     """The batch sizes that a side ranks with, by its bound in training; always the smallest."""
-    smallest, *larger = RANK_BATCHES
+    smallest, *larger = _RANK_BATCHES
     return [smallest, *(n for n in larger if n * seq_len <= _RANKING_ROOM * positions)]
 
 

@@ -47,8 +47,7 @@ def attention_packed(
         ValueError: unknown backend, or tensors that do not belong together.
         BackendUnavailable: `numba` for tensors that are not float32 on a CPU.
     """
-    width = qkv.shape[1] // 3
-    _check(qkv, (offsets,), width if 3 * width == qkv.shape[1] else 0, num_heads)
+    width = packed_width(qkv.shape[1], offsets, num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", qkv.device, qkv.dtype)
     if name == "numba":
         return _numba().attention_packed_numba(qkv, offsets, num_heads, causal)
@@ -79,7 +78,7 @@ def attention_select(
     Raises: as `attention_packed` does.
     """
     width = query.shape[1] if 2 * query.shape[1] == key_value.shape[1] else 0
-    _check(query, (query_offsets, offsets), width, num_heads)
+    _check(query.shape[1], (query_offsets, offsets), width, num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", query.device, query.dtype)
     if name == "numba":
         return _numba().attention_select_numba(query, key_value, query_offsets, offsets, num_heads)
@@ -117,7 +116,7 @@ def attention_absorbed(
             f" {tuple(weight.shape)}, bias {tuple(bias.shape)}; "
             "needed: (M, D), (T, D), (2 D, D), (2 D,)"
         )
-    _check(query, (query_offsets, offsets), query.shape[1], num_heads)
+    _check(query.shape[1], (query_offsets, offsets), query.shape[1], num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", query.device, query.dtype)
     if name == "numba":
         # Imported here so that a process which never needs it does not load LLVM.
@@ -214,10 +213,21 @@ def key_mask(key_lengths: Tensor, length: int) -> Tensor:
     return (positions < key_lengths[:, None])[:, None, None, :]
 
 
-def _check(query: Tensor, offsets: tuple[Tensor, ...], width: int, num_heads: int) -> None:
+def packed_width(columns: int, offsets: Tensor, num_heads: int) -> int:
+    """D of queries, keys and values side by side in so many columns.
+
+    Raises:
+        ValueError: as `attention_packed` does.
+    """
+    width, rest = divmod(columns, 3)
+    _check(columns, (offsets,), 0 if rest else width, num_heads)
+    return width
+
+
+def _check(columns: int, offsets: tuple[Tensor, ...], width: int, num_heads: int) -> None:
     if width == 0 or num_heads < 1 or width % num_heads:
         raise ValueError(
-            f"no {num_heads} equal heads of q, k and v in a width of {query.shape[1]}; needed: "
+            f"no {num_heads} equal heads of q, k and v in a width of {columns}; needed: "
             "qkv (T, 3 D), or query (M, D) and key_value (T, 2 D), and D a multiple of num_heads"
         )
     for tensor in offsets:

@@ -51,7 +51,7 @@ def embed_linear(
         IndexError: an id or a position lies outside of its table.
     """
     weights = (table, places, gamma, beta, weight, bias)
-    if resolve_dense(backend, table) == "numba" and fits(weights):
+    if resolve_dense(backend, table) == "numba" and can_look_up(weights):
         # Imported here so that a process which never needs it does not load LLVM.
         from models.ops.embed_linear_numba import embed_linear_numba
 
@@ -63,7 +63,7 @@ def embed_linear(
     return embedded, normed, linear(normed, weight, bias, backend=backend)
 
 
-def fits(weights: tuple[Tensor, ...]) -> bool:
+def can_look_up(weights: tuple[Tensor, ...]) -> bool:
     """Whether the layer can be looked up: nothing is trained, and its table is not too large."""
     table, places, *_, weight, _ = weights
     outputs, width = weight.shape
@@ -72,7 +72,7 @@ def fits(weights: tuple[Tensor, ...]) -> bool:
     return not inference and size <= _MOST and width % _LANES == outputs % _LANES == 0
 
 
-def looked_up(*weights: Tensor) -> Tensor:
+def lookup_table(*weights: Tensor) -> Tensor:
     """What is made once, (V + P + 2, N): of each item, of each position, of a mean, and alone."""
     table, places, gamma, beta, weight, bias = (t.detach() for t in weights)
     scaled = weight * gamma  # (N, D)

@@ -1,7 +1,7 @@
 """Embeddings, their norm and a linear layer of it looked up on a CPU, compiled by Numba.
 
 Tensors come as addresses of contiguous float32; D and N are multiples of LANES. `made` is what
-`looked_up` in embed_linear.py makes: (V + P + 2, N).
+`lookup_table` in embed_linear.py makes: (V + P + 2, N).
 """
 
 from __future__ import annotations

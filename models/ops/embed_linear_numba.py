@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.ops.embed_linear import looked_up
+from models.ops.embed_linear import lookup_table
 from models.ops.embed_linear_kernels import forward_task
 from models.ops.embedding_numba import check_ids
 from models.ops.panels import kept
@@ -50,7 +50,7 @@ def look_up(
     ids, positions = ids.contiguous(), positions.contiguous()
     check_ids(ids, len(table))
     check_ids(positions, len(places))
-    by, made = torch.tensor([factor]), kept(looked_up, *weights)
+    by, made = torch.tensor([factor]), kept(lookup_table, *weights)
     held = (ids, table, positions, places, gamma, beta, made, by)
     sizes = (len(table), len(places), weight.shape[1], weight.shape[0], units(eps))
     return (*(t.data_ptr() for t in held), *results, *sizes), held

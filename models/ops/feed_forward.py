@@ -35,8 +35,7 @@ def feed_forward(
         dropout: probability with which an inner value is dropped; 0 outside of training.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation={activation!r}: allowed are {', '.join(ACTIVATIONS)}")
+    check_activation(activation)
     if resolve_dense(backend, x) == "torch":
         inner = F.linear(x, weight1, bias1)
         inner = F.gelu(inner) if activation == "gelu" else torch.relu(inner)
@@ -46,3 +45,9 @@ def feed_forward(
 
     weights = (weight1, bias1, weight2, bias2)
     return feed_forward_numba(x, weights, activation == "gelu", noise_for(dropout))
+
+
+def check_activation(activation: str) -> None:
+    """ValueError with what is allowed, for one that is not."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation={activation!r}: allowed are {', '.join(ACTIVATIONS)}")

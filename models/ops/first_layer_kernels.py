@@ -6,8 +6,8 @@ begins r rows before them. `head` is a row of integers that all tasks of a call 
 
     0 to 2 addresses of embed_linear's arguments, of attention's head and of post_mixer's, whose
     entries for tensors in the scratch are set here, 3 D, 4 heads, 5 whether post-norm, where the
-    residual is the normed embedding and no sum is written, 6 rows at a time, at least those of any
-    sequence, 7 sum (T, D), 8 normed (T, D)
+    residual is the normed embedding and no sum is written, 6 rows at a time, 7 rows that there is
+    room for: at least those, and those of the longest sequence, 8 sum (T, D), 9 normed (T, D)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.ops.simd import clear, copy, floats, integers, native, separate, unp
 from models.ops.simd_matmul import ROWS
 
 # Integers of attention's and of post_mixer's head, in whole cache lines.
-_MIXING, _FOLLOWING = 16, 24
+_MIXING, _REST = 16, 24
 _attend = attention_kernels.forward
 _embed = embed_linear_kernels.forward
 _follow = post_mixer_kernels.forward
@@ -35,36 +35,35 @@ def scratch_floats(width: int, head: int, wide: int, rows: int) -> int:
         attention_kernels.forward_scratch(head, rows),
         post_mixer_kernels.scratch_floats(width, wide),
     )
-    return 2 * (_MIXING + _FOLLOWING) + 8 * width * rows + max(parts)
+    return 2 * (_MIXING + _REST) + 8 * width * rows + max(parts)
 
 
 @separate
 def forward(head_at: int, sequence_start: int, sequence_stop: int, scratch_at: int) -> None:
     """Write sum and normed of some sequences."""
     head = integers(head_at)
-    e, width, heads, post_norm, most = integers(head[0]), head[3], head[4], head[5] != 0, head[6]
-    following_at = scratch_at + 8 * _MIXING
-    mixing, following = integers(scratch_at), integers(following_at)
+    e, width, heads, post_norm = integers(head[0]), head[3], head[4], head[5] != 0
+    at_a_time, room = head[6], head[7]
+    rest_at = scratch_at + 8 * _MIXING
+    mixing, rest = integers(scratch_at), integers(rest_at)
     for i in range(12):
         mixing[i] = integers(head[1])[i]
     for i in range(21):
-        following[i] = integers(head[2])[i]
+        rest[i] = integers(head[2])[i]
     offsets, row_bytes = integers(mixing[7]), 4 * width
-    embedded_at = following_at + 8 * _FOLLOWING
-    normed_at = embedded_at + most * row_bytes
-    qkv_at = normed_at + most * row_bytes
-    mixed_at = qkv_at + 3 * most * row_bytes
-    total_at = mixed_at + most * row_bytes
-    result_at = total_at + most * row_bytes
-    spare_at = result_at + most * row_bytes
+    embedded_at = rest_at + 8 * _REST
+    normed_at = embedded_at + room * row_bytes
+    qkv_at = normed_at + room * row_bytes
+    mixed_at = qkv_at + 3 * room * row_bytes
+    total_at = mixed_at + room * row_bytes
+    result_at = total_at + room * row_bytes
+    spare_at = result_at + room * row_bytes
     residual_at = normed_at if post_norm else embedded_at
-    following[0], following[1], following[12], following[13] = (
-        mixed_at, residual_at, total_at, result_at,
-    )  # fmt: skip
+    rest[0], rest[1], rest[12], rest[13] = mixed_at, residual_at, total_at, result_at
     start = sequence_start
     while start < sequence_stop:
         origin, stop = offsets[start], start + 1
-        while stop < sequence_stop and offsets[stop + 1] - origin <= most:
+        while stop < sequence_stop and offsets[stop + 1] - origin <= at_a_time:
             stop += 1
         rows = offsets[stop] - origin
         whole = (rows + ROWS - 1) // ROWS * ROWS
@@ -78,10 +77,10 @@ def forward(head_at: int, sequence_start: int, sequence_stop: int, scratch_at: i
         _attend(scratch_at, start, stop, 0, heads, 0, _ALL, spare_at)
         clear(floats(mixed_at), rows * width, (whole - rows) * width)
         clear(floats(residual_at), rows * width, (whole - rows) * width)
-        _follow(following_at, 0, whole, spare_at)
+        _follow(rest_at, 0, whole, spare_at)
         if not post_norm:
-            copy(floats(head[7]), origin * width, floats(total_at), 0, rows * width)
-        copy(floats(head[8]), origin * width, floats(result_at), 0, rows * width)
+            copy(floats(head[8]), origin * width, floats(total_at), 0, rows * width)
+        copy(floats(head[9]), origin * width, floats(result_at), 0, rows * width)
         start = stop
 
 

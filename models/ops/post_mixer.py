@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.ops.add_norm import add_norm
 from models.ops.backend import resolve_dense
-from models.ops.feed_forward import ACTIVATIONS, feed_forward
+from models.ops.feed_forward import check_activation, feed_forward
 from models.ops.linear import FEW_ROWS, linear
 
 # Widths in whole tiles of any processor (simd_matmul.py has the tiles).
@@ -61,8 +61,7 @@ def post_mixer(
         inner_dropout: on the inner values of the feed-forward network.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation={activation!r}: allowed are {', '.join(ACTIVATIONS)}")
+    check_activation(activation)
     w, trained = weights, torch.is_grad_enabled() or dropout or inner_dropout
     if not trained and resolve_dense(backend, mixed) == "numba" and _fits(mixed, w):
         # Imported here so that a process which never needs it does not load LLVM.

@@ -120,7 +120,7 @@ def _plan(rows: Tensor, channels: int, states: int) -> _Plan:
     # Columns are shared out only where rows are too few to keep every thread busy, because each
     # group needs its own dB and dC: a group is one block, so that their sum is that of one group.
     threads = torch.get_num_threads()
-    enough = threads == 1 or batch >= _ROWS_A_THREAD * threads
+    enough = threads == 1 or min(batch, _MAX_CHUNKS) >= _ROWS_A_THREAD * threads
     groups = 1 if enough else math.ceil(columns / BLOCK)
     return _Plan(batch, channels, states, columns, min(batch, _MAX_CHUNKS), groups)
 

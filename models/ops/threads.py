@@ -6,9 +6,9 @@ torch's threads spin for a while on the cores that the other pool needs, and the
 kernels enter torch's libgomp, by the same GOMP_parallel that torch's compiled code calls. Where
 torch is built on another runtime (macOS, Windows), Python threads do the same work.
 
-A kernel is compiled code `void(int64 *row, int64 scratch)`. Tasks are cut by shape alone and each
-writes a place of its own, so the number of threads and the order in which they take tasks never
-change a bit of the result.
+A kernel is compiled code `void(int64 *row, int64 scratch)`. Each task writes a place of its own,
+and tasks are cut by shape alone, or (the scan's) so that sums do not depend on the cut: the number
+of threads and the order in which they take tasks never change a bit of the result.
 
 Each thread begins with its own share of the tasks, the first rows for torch's first thread and so
 on, and helps the others only then; its scratch is the same from call to call. So what it wrote in

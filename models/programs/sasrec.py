@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from models.ops.program import Program
 from models.sasrec import SASRec
 
@@ -12,7 +10,7 @@ def write(model: SASRec, length: int) -> Program:
     """The pass over `length` events."""
     program, cfg = Program(length, model), model.config
     embedded = program.embed(
-        model.item_embedding.weight, model.position_embedding.weight, math.sqrt(cfg.hidden_size)
+        model.item_embedding.weight, model.position_embedding.weight, model.factor
     )
     layers = list(model.stack)
     hidden, normed = program.add_norm(embedded, None, layers[0].attn_norm)

@@ -75,7 +75,7 @@ def test_with_gradients_the_layer_is_made() -> None:
 def test_a_table_beyond_its_bound_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     given = weights(32, 96)
     monkeypatch.setattr(module, "_MOST", 41 * 96 - 1)
-    monkeypatch.setattr(module, "looked_up", None)
+    monkeypatch.setattr(module, "lookup_table", None)
     run(given, 100, "auto")
 
 

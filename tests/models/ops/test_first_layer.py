@@ -37,32 +37,41 @@ def made(width: int = 64, wide: int = 256, places: int = 60) -> Parts:
 
 
 def run(
-    lengths: list[int], parts: Parts, backend: str = "auto", **options: Any
+    lengths: list[int],
+    parts: Parts,
+    backend: str = "auto",
+    *,
+    ids: Tensor | None = None,
+    num_heads: int = 2,
+    **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    """On random ids, with as many rows that belong to no sequence as make whole tiles."""
-    make = torch.Generator().manual_seed(len(lengths))
+    """On these ids or random ones, with as many rows of no sequence as make whole tiles."""
     positions = torch.cat([torch.arange(n) for n in lengths])
     positions = F.pad(positions, (0, -len(positions) % 4))
-    ids = torch.randint(ITEMS, positions.shape, generator=make)
+    if ids is None:
+        make = torch.Generator().manual_seed(len(lengths))
+        ids = torch.randint(ITEMS, positions.shape, generator=make)
+    ids = F.pad(ids, (0, len(positions) - len(ids)))
     offsets = F.pad(torch.tensor(lengths).cumsum(0), (1, 0))
     with torch.no_grad():
         return first_layer(
-            ids, positions, offsets, *parts, num_heads=2, eps=(1e-8, 1e-6, 1e-12),
+            ids, positions, offsets, *parts, num_heads=num_heads, eps=(1e-8, 1e-6, 1e-12),
             backend=backend, **options,
         )  # fmt: skip
 
 
 @pytest.mark.usefixtures("poisoned_memory")
 @pytest.mark.parametrize("options", [PRE_NORM, POST_NORM], ids=["pre_norm", "post_norm"])
-@pytest.mark.parametrize("width", [64, 128, 20])
+@pytest.mark.parametrize(("width", "num_heads"), [(64, 2), (64, 8), (128, 2), (20, 2)])
 @pytest.mark.parametrize(
     "lengths",
     [[1], [2, 3], [50] * 9, [7, 1, 60, 33, 2, 5], [*range(1, 60)]],
     ids=["one", "two", "equal", "ragged", "many"],
 )
 def test_all_at_once_equals_layer_by_layer(
-    lengths: list[int], width: int, options: dict[str, Any]
+    lengths: list[int], width: int, num_heads: int, options: dict[str, Any]
 ) -> None:
+    options = {**options, "num_heads": num_heads}
     parts = made(width, 3 * width if width == 20 else 192)
     embedding, projection, weights = parts
     double = (
@@ -121,15 +130,22 @@ def test_a_changed_weight_is_noticed() -> None:
 def test_sequences_do_not_know_of_each_other(
     options: dict[str, Any], set_threads: Callable[[int], None]
 ) -> None:
-    """A row's bits don't depend on its neighbours' number, nor on the number of threads."""
+    """A row's bits don't depend on its neighbours, nor on the number of threads."""
     parts, lengths = made(), [*range(1, 60)]
+    starts = [sum(lengths[:b]) for b in range(len(lengths))]
+    ids = torch.randint(ITEMS, (sum(lengths),), generator=torch.Generator().manual_seed(1))
     runs = []
     for threads in (1, 2, 2, 3):
         set_threads(threads)
-        runs.append(run(lengths, parts, **options))
+        runs.append(run(lengths, parts, ids=ids, **options))
     assert all(
         torch.equal(mine, first) for r in runs for mine, first in zip(r, runs[0], strict=True)
     )
+    some = [40, 3, 58, 21]
+    kept = torch.cat([torch.arange(starts[b], starts[b] + lengths[b]) for b in some])
+    alone = run([lengths[b] for b in some], parts, ids=ids[kept], **options)
+    for mine, first in zip(alone, runs[0], strict=True):
+        assert torch.equal(mine[: len(kept)], first[kept])
 
 
 @pytest.mark.parametrize(
@@ -150,3 +166,26 @@ def test_rows_that_are_not_there_are_refused(
             rows, torch.arange(len(ids)), torch.tensor(offsets), *made(), num_heads=2,
             eps=(1e-8,) * 3, **PRE_NORM,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"offsets": torch.tensor([0, 2], dtype=torch.int32)}, "offsets must be int64 on cpu"),
+        ({"num_heads": 0}, "no 0 equal heads"),
+        ({"num_heads": 3}, "no 3 equal heads"),
+        ({"activation": "tanh"}, "activation='tanh': allowed are relu, gelu"),
+        ({"positions": torch.arange(3)}, r"positions \(3,\)"),
+        ({"projection": (torch.ones(192, 128), torch.ones(192))}, r"projection \(192, 128\)"),
+        ({"weights": made()[2]._replace(output=torch.ones(64, 128))}, r"layer \(64, 128\)"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(changed: dict[str, Any], message: str) -> None:
+    embedding, projection, weights = made()
+    arguments: dict[str, Any] = {
+        "ids": torch.tensor([1, 2]), "positions": torch.arange(2), "offsets": torch.tensor([0, 2]),
+        "embedding": embedding, "projection": projection, "weights": weights, "num_heads": 2,
+        "eps": (1e-8,) * 3, **PRE_NORM,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message), torch.no_grad():
+        first_layer(**{**arguments, **changed})
