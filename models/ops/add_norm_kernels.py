@@ -12,7 +12,6 @@ from numba import types
 
 from models.ops.simd import (
     LANES,
-    clear,
     floats,
     fma,
     lane_sum,
@@ -83,7 +82,7 @@ def backward(
     dresidual_at: int, dx_at: int, dgamma_at: int, dbeta_at: int,
     width: int, eps: int, seed: int, threshold: int, start: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
-    """Write the gradients of residual and x of some rows, and those of gamma and beta summed.
+    """Write the gradients of residual and x of some rows, and add to those of gamma and beta.
 
     dsum_at: the gradient that reaches the sum itself, or 0. dx_at: 0 where it equals dresidual.
     """
@@ -96,8 +95,6 @@ def backward(
     unit, slope = floats(scratch_at + 8 * LANES), floats(scratch_at + 8 * LANES + 4 * padded)
     scale = _WHOLE / (_WHOLE - np.float32(threshold))
     share = _ONE / np.float32(width)
-    clear(dgamma, 0, padded)
-    clear(dbeta, 0, padded)
     for row in range(start, stop):
         base = row * width
         sums = splat(_ZERO)

@@ -69,7 +69,7 @@ class _AddNorm(torch.autograd.Function):
         dresidual = torch.empty(total.shape)
         dx = torch.empty(total.shape) if ctx.noise[1] else None
         parts = _parts(rows)
-        dgamma, dbeta = torch.empty(len(parts), wide), torch.empty(len(parts), wide)
+        dgamma, dbeta = torch.zeros(2, len(parts), wide)
         scale = lanes(gamma, LANES)
         operands = (total, scale, dnormed, dsum, dresidual, dx)
         head = [0 if t is None else t.data_ptr() for t in operands]

@@ -80,17 +80,13 @@ def backward(
     width: int, wide: int, smooth: bool, seed: int, threshold: int,
     start: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
-    """Write dx of some rows, and the gradients of weights and biases summed over them."""
+    """Write dx of some rows, and add their part to the gradients of weights and biases."""
     bias1, dy, dx = floats(bias1_at), floats(dy_at), floats(dx_at)
     dbias1, dbias2 = floats(dbias1_at), floats(dbias2_at)
     slope_at = scratch_at + 4 * BLOCK * wide
     dinner_at = slope_at + 4 * BLOCK * wide
     inner, slope, dinner = floats(scratch_at), floats(slope_at), floats(dinner_at)
     scale = _WHOLE / (_WHOLE - np.float32(threshold))
-    clear(floats(dweight1_at), 0, wide * width)
-    clear(floats(dweight2_at), 0, wide * width)
-    clear(dbias1, 0, wide)
-    clear(dbias2, 0, width)
     for first in range(start, stop, BLOCK):
         rows = min(BLOCK, stop - first)
         x_here, dy_here = x_at + 4 * first * width, dy_at + 4 * first * width

@@ -85,7 +85,7 @@ def _backward(
     dx = torch.empty(rows, width)
     parts = row_parts(rows, _MIN_PART, _MAX_PARTS)
     shapes = ((wide, width), (wide,), (width, wide), (width,))
-    sums = [torch.empty(len(parts), *shape) for shape in shapes]
+    sums = [torch.zeros(len(parts), *shape) for shape in shapes]
     operands = (
         x,
         panels_out(weight1),

@@ -42,15 +42,11 @@ def backward(
     x_at: int, panels_at: int, dy_at: int, dx_at: int, dweight_at: int, dbias_at: int,
     x_row: int, inputs: int, outputs: int, start: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
-    """Write dx (T, K) of some rows, and dweight (N, K) and dbias (N,) summed over them.
+    """Write dx (T, K) of some rows, and add their part to dweight (N, K) and dbias (N,).
 
     An address of 0 means that this gradient is not wanted.
     """
-    dy, dx, dweight, dbias = floats(dy_at), floats(dx_at), floats(dweight_at), floats(dbias_at)
-    if dweight_at != 0:
-        clear(dweight, 0, outputs * inputs)
-    if dbias_at != 0:
-        clear(dbias, 0, outputs)
+    dy, dx, dbias = floats(dy_at), floats(dx_at), floats(dbias_at)
     for first in range(start, stop, _BLOCK):
         rows = min(_BLOCK, stop - first)
         slope_at = dy_at + 4 * first * outputs

@@ -79,8 +79,8 @@ def _backward(
     parts = row_parts(rows, _MIN_PART, _MAX_PARTS)
     packed = panels_in(weight) if wanted[0] else None
     dx = torch.empty(rows, inputs) if wanted[0] else None
-    dweight = torch.empty(len(parts), outputs, inputs) if wanted[1] else None
-    dbias = torch.empty(len(parts), outputs) if wanted[2] else None
+    dweight = torch.zeros(len(parts), outputs, inputs) if wanted[1] else None
+    dbias = torch.zeros(len(parts), outputs) if wanted[2] else None
     tasks = [
         (x.data_ptr(), 0 if packed is None else packed.data_ptr(), dy.data_ptr(),
          0 if dx is None else dx.data_ptr(),

@@ -4,8 +4,8 @@ network, each with its residual and its norm.
     sum = residual + mixed W_o^T + b_o             inner = norm(sum)
     sum' = base + feed_forward(inner)              normed = norm'(sum')
 
-`base` is `sum` in a pre-norm model and `inner` in a post-norm one. Where nothing is trained it is
-one pass over the rows on a CPU, a block of them at a time, which writes its results alone.
+`base` is `sum` in a pre-norm model and `inner` in a post-norm one. On a CPU it is one pass over the
+rows, a block of them at a time, which writes its results alone, and so are its gradients.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.ops.add_norm import add_norm
 from models.ops.backend import resolve_dense
+from models.ops.dropout import noise_for
 from models.ops.feed_forward import check_activation, feed_forward
 from models.ops.linear import FEW_ROWS, linear
 
@@ -62,12 +63,17 @@ def post_mixer(
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     check_activation(activation)
-    w, trained = weights, torch.is_grad_enabled() or dropout or inner_dropout
-    if not trained and resolve_dense(backend, mixed) == "numba" and _fits(mixed, w):
-        # Imported here so that a process which never needs it does not load LLVM.
+    w, smooth = weights, activation == "gelu"
+    if resolve_dense(backend, mixed) == "numba" and _fits(mixed, w):
+        # Imported here so that a process which never needs them does not load LLVM.
+        if torch.is_grad_enabled() or dropout or inner_dropout:
+            from models.ops.post_mixer_training_numba import post_mixer_training_numba
+
+            noises = noise_for(dropout), noise_for(inner_dropout), noise_for(dropout)
+            return post_mixer_training_numba(mixed, residual, w, eps, smooth, post_norm, noises)
         from models.ops.post_mixer_numba import post_mixer_numba
 
-        return post_mixer_numba(mixed, residual, w, eps, activation == "gelu", post_norm)
+        return post_mixer_numba(mixed, residual, w, eps, smooth, post_norm)
     mixed = linear(mixed, w.output, w.output_bias, backend=backend)
     total, inner = add_norm(
         mixed, residual, w.gamma, w.beta, eps=eps[0], dropout=dropout, backend=backend

@@ -42,6 +42,8 @@ def head_of(
     eps: tuple[float, float],
     smooth: bool,
     post_norm: bool,
+    *,
+    training: bool = False,
 ) -> tuple[array[int], list[Tensor]]:
     """What all tasks of a call share, and the tensors that have to live as long.
 
@@ -50,7 +52,7 @@ def head_of(
     """
     width, wide = weights.outer.shape
     layers = (weights.output, weights.inner, weights.outer)
-    output, inner, outer = (kept(panels_out, weight) for weight in layers)
+    output, inner, outer = (kept(panels_out, weight, training=training) for weight in layers)
     vectors = [w.detach().contiguous() for w in weights if w.dim() == 1]
     output_bias, gamma, beta, inner_bias, outer_bias, last_gamma, last_beta = vectors
     held = [

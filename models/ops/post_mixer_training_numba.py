@@ -1,0 +1,106 @@
+"""The CPU backend of `post_mixer` in training: cuts rows for the kernel and joins it to autograd.
+
+Float32 only. Kept for the backward pass are the inputs and the last sum. Parts depend on the shape
+alone and are summed in a fixed order: the same bits with any number of threads.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models.ops.panels import padded, panels_in, row_parts, up
+from models.ops.post_mixer import Weights
+from models.ops.post_mixer_numba import head_of
+from models.ops.post_mixer_training_kernels import backward_task, forward_task, scratch_floats
+from models.ops.simd_matmul import ROWS
+from models.ops.threads import run_tasks
+
+# Each part has gradients of all weights of its own, so parts are few and not too small.
+_MAX_PARTS, _MIN_PART = 16, 256
+
+Noise = tuple[int, int]  # seed and threshold
+
+
+def post_mixer_training_numba(
+    mixed: Tensor, residual: Tensor, weights: Weights, eps: tuple[float, float], smooth: bool,
+    post_norm: bool, noises: tuple[Noise, Noise, Noise],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """As `post_mixer`, for widths in whole tiles.
+
+    Args:
+        noises: of dropout behind the output layer, on inner values and behind the network.
+    """
+    total, normed = _PostMixer.apply(mixed, residual, *weights, eps, smooth, post_norm, noises)
+    return normed if post_norm else total, normed
+
+
+class _PostMixer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mixed: Tensor, residual: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        *tensors, eps, smooth, post_norm, noises = rest
+        weights, rows = Weights(*tensors), len(mixed)
+        mixed, residual = _whole(mixed), _whole(residual)
+        total, normed = torch.empty(residual.shape), torch.empty(residual.shape)
+        shape = eps, smooth, post_norm, noises
+        operands = mixed, residual, total, normed
+        head, held = _head(operands, weights, shape)
+        at = head.buffer_info()[0]
+        tasks = [(at, *part) for part in row_parts(len(mixed), 128, 32)]
+        run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
+        del held  # what addresses were taken of has lived until here
+        ctx.save_for_backward(mixed, residual, total, *weights)
+        ctx.shape, ctx.rows = shape, rows
+        ctx.set_materialize_grads(False)
+        if post_norm:
+            ctx.mark_non_differentiable(total)
+        return total[:rows], normed[:rows]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dtotal: Tensor | None, dnormed: Tensor | None) -> tuple[Any, ...]:
+        mixed, residual, total, *tensors = ctx.saved_tensors
+        weights = Weights(*tensors)
+        dtotal = None if dtotal is None else _whole(dtotal)
+        dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dnormed)
+        dmixed, dresidual = torch.empty(mixed.shape), torch.empty(residual.shape)
+        # The values of the last norm are not made again: nothing reads their address.
+        operands = mixed, residual, total, total
+        head, held = _head(operands, weights, ctx.shape)
+        panels = [panels_in(w) for w in (weights.output, weights.inner, weights.outer)]
+        head.extend(t.data_ptr() for t in panels)
+        head.append(0 if dtotal is None else dtotal.data_ptr())
+        head.extend(t.data_ptr() for t in (dnormed, dresidual, dmixed))
+        parts = row_parts(len(mixed), _MIN_PART, _MAX_PARTS)
+        sizes = [weight.numel() for weight in weights]
+        sums = torch.empty(len(parts), sum(sizes))
+        at = head.buffer_info()[0]
+        tasks = [(at, sums[i].data_ptr(), *part) for i, part in enumerate(parts)]
+        run_tasks(backward_task, tasks, scratch_floats(*weights.outer.shape))
+        del held
+        gradients = sums.sum(0).split(sizes)
+        shaped = [each.view(w.shape) for each, w in zip(gradients, weights, strict=True)]
+        return dmixed[: ctx.rows], dresidual[: ctx.rows], *shaped, None, None, None, None
+
+
+def _whole(rows: Tensor) -> Tensor:
+    """Contiguous, with zeros behind it to whole tiles."""
+    return padded(rows.detach(), up(len(rows), ROWS), rows.shape[1]).contiguous()
+
+
+def _head(
+    operands: tuple[Tensor, Tensor, Tensor, Tensor], weights: Weights, shape: tuple[Any, ...]
+) -> tuple[array[int], list[Tensor]]:
+    """As `head_of`, and the noises."""
+    eps, smooth, post_norm, noises = shape
+    mixed, residual, total, normed = (t.data_ptr() for t in operands)
+    head, held = head_of(
+        weights, (mixed, residual, total, normed), operands[0].shape[1], eps, smooth, post_norm,
+        training=True,
+    )  # fmt: skip
+    head.extend(number for noise in noises for number in noise)
+    return head, held
