@@ -74,8 +74,8 @@ def forward(head_at: int, start: int, stop: int, scratch_at: int) -> None:
 
 @separate
 def backward(head_at: int, sums_at: int, start: int, stop: int, scratch_at: int) -> None:
-    """Write the gradients of mixed and residual of rows start..stop, and those of the weights summed
-    over them, at `sums_at` one after the other as in `Weights`.
+    """Write the gradients of mixed and residual of rows start..stop, and those of the weights,
+    summed over them, at `sums_at` one after the other as in `Weights`.
     """
     head = integers(head_at)
     keys, width, wide = head[14], head[15], head[16]

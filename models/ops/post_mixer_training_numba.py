@@ -56,9 +56,10 @@ class _PostMixer(torch.autograd.Function):
         ctx.save_for_backward(mixed, residual, total, *weights)
         ctx.shape, ctx.rows = shape, rows
         ctx.set_materialize_grads(False)
+        results = total[:rows], normed[:rows]
         if post_norm:
-            ctx.mark_non_differentiable(total)
-        return total[:rows], normed[:rows]
+            ctx.mark_non_differentiable(results[0])
+        return results
 
     @staticmethod
     @once_differentiable

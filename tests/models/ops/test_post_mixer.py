@@ -91,17 +91,6 @@ def test_an_unknown_activation_is_refused() -> None:
         run(*rows_of(40, weights), weights, activation="silu")
 
 
-def test_with_gradients_the_layers_are_made() -> None:
-    weights = made(64, 64, 128)
-    weights.inner.requires_grad_()
-    mixed, residual = rows_of(40, weights)
-    _, normed = post_mixer(
-        mixed, residual, weights, eps=(1e-8, 1e-8), activation="relu", post_norm=False
-    )
-    normed.square().sum().backward()
-    assert float(weights.inner.grad.abs().sum()) > 0
-
-
 def test_rows_do_not_know_of_each_other(set_threads: Callable[[int], None]) -> None:
     """A row's bits don't depend on where it stands, nor on the number of threads."""
     weights = made(64, 64, 256)
