@@ -64,9 +64,10 @@ def post_mixer(
     """
     check_activation(activation)
     w, smooth = weights, activation == "gelu"
-    if resolve_dense(backend, mixed) == "numba" and _fits(mixed, w):
+    trained = torch.is_grad_enabled() or dropout > 0 or inner_dropout > 0
+    if resolve_dense(backend, mixed) == "numba" and _fits(mixed, w, trained=trained):
         # Imported here so that a process which never needs them does not load LLVM.
-        if torch.is_grad_enabled() or dropout or inner_dropout:
+        if trained:
             from models.ops.post_mixer_training_numba import post_mixer_training_numba
 
             noises = noise_for(dropout), noise_for(inner_dropout), noise_for(dropout)
@@ -89,9 +90,9 @@ def post_mixer(
     return normed if post_norm else total, normed
 
 
-def _fits(mixed: Tensor, weights: Weights) -> bool:
-    """Whether one pass will do: enough rows, and whole tiles."""
-    return len(mixed) >= FEW_ROWS and whole_tiles(weights)
+def _fits(mixed: Tensor, weights: Weights, *, trained: bool) -> bool:
+    """Whether one pass will do: whole tiles, and in inference enough rows."""
+    return (trained or len(mixed) >= FEW_ROWS) and whole_tiles(weights)
 
 
 def whole_tiles(weights: Weights) -> bool:

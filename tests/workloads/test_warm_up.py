@@ -29,9 +29,11 @@ print(",".join(sorted(late)))
 """
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_nothing_is_loaded_after_the_warm_up(name: str) -> None:
-    objective = models.get(name).objectives[0]
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [(name, objective) for name in models.names() for objective in models.get(name).objectives],
+)
+def test_nothing_is_loaded_after_the_warm_up(name: str, objective: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, name, objective],
         capture_output=True, text=True, check=True,
