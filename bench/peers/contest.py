@@ -13,6 +13,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from measure.record import Status
 _CONTENDED = 0.9  # processor seconds over wall seconds and threads; below it somebody disturbed
 _FIRST_BATCH = 32
 _MORE_ROUND_TRIPS = 3  # to the sizes that two visits can't tell from the fastest
-_MEMORY_STEPS = 3
+_MEMORY_STEPS, _MEMORY_PAIRS = 3, 3
 # Thirty steps on one batch of ML-100K lower the loss by 0.46 to 4.5, whose noise is about 0.05.
 _LEARNING_BATCH, _LEARNING_STEPS, _LEARNT = 16, 30, 0.2
 SIDES: tuple[Side, Side] = ("ours", "peer")
@@ -189,10 +190,15 @@ class Contest:
         return POSITIONS if side == "ours" else self.peer.positions
 
     def _in_turn(
-        self, name: str, figure: str, better: str, measure: Callable[[Side], dict[str, Any]]
+        self,
+        name: str,
+        figure: str,
+        better: str,
+        measure: Callable[[Side], dict[str, Any]],
+        pairs: int | None = None,
     ) -> None:
         """Measure in turn, keep the rounds, and the ratio of `figure` as `name`."""
-        ours, peer = in_turn(self.plan.rounds, measure)
+        ours, peer = in_turn(pairs or self.plan.rounds, measure)
         for side, rounds in zip(SIDES, (ours, peer), strict=True):
             self.row.sides[side][name] = rounds
         found = ratio([r[figure] for r in ours], [r[figure] for r in peer], better=better)
@@ -246,21 +252,20 @@ class Contest:
         self._in_turn("start_up", "seconds", "lower", measure)
 
     def _memory(self) -> None:
-        """Once a side, for pages are counted, not timed: at its own batch size, and both at the
-        largest size that both may have.
+        """Of fresh processes, whose allocators waste more or less: each side at its own batch size,
+        and both at the largest size that both may have.
         """
         equal = batch_sizes(self.row.seq_len, min(map(self._positions, SIDES)))[-1]
-        for name in ("memory", "memory_equal_batch"):
-            over: dict[Side, list[float]] = {}
-            for side in SIDES:
-                size = self.row.sides[side]["batch_size"] if name == "memory" else equal
-                with self._link(side, keep_memory=False) as link:
-                    timeout = self.plan.timeout
-                    link.ask("prepare", timeout=timeout, task=self.tasks[side], batch_size=size)
-                    peak = link.ask("peak", timeout=timeout, steps=_MEMORY_STEPS)
-                self.row.sides[side][name] = peak | {"batch_size": size}
-                over[side] = [peak["over_baseline_bytes"]]
-            self.row.ratios[name] = ratio(over["ours"], over["peer"], better="lower")
+        own = {side: self.row.sides[side]["batch_size"] for side in SIDES}
+        for name, sizes in (("memory", own), ("memory_equal_batch", dict.fromkeys(SIDES, equal))):
+            measure = partial(self._peak, sizes)
+            self._in_turn(name, "over_baseline_bytes", "lower", measure, pairs=_MEMORY_PAIRS)
+
+    def _peak(self, sizes: Mapping[Side, int], side: Side) -> dict[str, Any]:
+        timeout, task, size = self.plan.timeout, self.tasks[side], sizes[side]
+        with self._link(side, keep_memory=False) as link:
+            link.ask("prepare", timeout=timeout, task=task, batch_size=size)
+            return link.ask("peak", timeout=timeout, steps=_MEMORY_STEPS) | {"batch_size": size}
 
     def _judge(self) -> None:
         """A failed check makes the row incorrect; its figures are kept."""

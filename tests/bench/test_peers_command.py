@@ -56,6 +56,7 @@ def test_a_comparison_is_measured_and_kept(
     assert plain["checks"]["same_data"]["ok"]
     assert set(plain["ratios"]) >= {"train", "rank", "recommend", "memory_equal_batch"}
     assert plain["ratios"]["train"]["pairs"] == 1
+    assert plain["ratios"]["memory"]["pairs"] == 3
     assert str(tmp_path) not in json.dumps(content)
     assert main([*where, "--markdown"]) == 0
     printed = capsys.readouterr().out
