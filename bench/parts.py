@@ -26,8 +26,8 @@ from workloads.trainer import Trainer
 
 # The order in which parts are listed; "rest" is PyTorch's gathers and sums, and Python, between.
 PARTS = (
-    "data", "embedding", "norm", "linear", "feed_forward", "attention", "scan", "convolution",
-    "recurrence", "dropout", "loss", "optimizer", "rest",
+    "data", "embedding", "norm", "linear", "feed_forward", "post_mixer", "attention", "scan",
+    "convolution", "recurrence", "dropout", "loss", "optimizer", "rest",
 )  # fmt: skip
 
 # Name of an operation, without its "Backward" -> its part: our kernels, mamba_ssm's, PyTorch's.
@@ -45,6 +45,7 @@ PART_OF = {
     "aten::addmm": "linear",
     "aten::mm": "linear",
     "_FeedForward": "feed_forward",
+    "_PostMixer": "post_mixer",
     "_Attention": "attention",
     "_AttentionFew": "attention",
     "_AttentionAbsorbed": "attention",

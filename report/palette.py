@@ -65,7 +65,7 @@ PHASES: dict[str, tuple[str, str]] = {
 SHARES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {
     "attention, scan or recurrence": (("attention", "scan", "recurrence"), ("#14284B", "")),
     "convolution": (("convolution",), ("#8C7BB8", "\\\\\\\\")),
-    "feed-forward": (("feed_forward",), ("#4B6A8A", "")),
+    "feed-forward, or all behind attention": (("feed_forward", "post_mixer"), ("#4B6A8A", "")),
     "linear layers": (("linear",), ("#A9C6DE", "////")),
     "norms, dropout": (("norm", "dropout"), ("#7C8B72", "")),
     "data, embedding": (("data", "embedding"), ("#C9B35A", "////")),

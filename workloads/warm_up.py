@@ -41,7 +41,8 @@ def warm_up(setting: Setting, *, training: bool) -> None:
                 for rows in (_ROWS, *_FEW):
                     model.last_hidden(item_seq[:rows], lengths[:rows])
                 return
-            model.recommend(item_seq, lengths, 10)
+            for rows in (_ROWS, *_FEW):
+                model.recommend(item_seq[:rows], lengths[:rows], 10)
             if model.has_step:
                 model.step(item_seq[:, 0], model.init_state(_ROWS))
 

@@ -95,6 +95,10 @@ def _summed(
 
 
 def check_ids(ids: Tensor, size: int) -> None:
-    """Raises IndexError for an id outside of a table of so many rows."""
+    """Raises ValueError for ids that are not int64 on the CPU, and IndexError for one outside of a
+    table of so many rows.
+    """
+    if ids.dtype != torch.int64 or not ids.is_cpu:
+        raise ValueError(f"ids must be int64 on cpu, not {ids.dtype} on {ids.device}")
     if ids.numel() and not (0 <= int(ids.min()) and int(ids.max()) < size):
         raise IndexError(f"ids must lie in 0..{size - 1}, got {int(ids.min())}..{int(ids.max())}")

@@ -4,8 +4,9 @@ network, each with its residual and its norm.
     sum = residual + mixed W_o^T + b_o             inner = norm(sum)
     sum' = base + feed_forward(inner)              normed = norm'(sum')
 
-`base` is `sum` in a pre-norm model and `inner` in a post-norm one. On a CPU it is one pass over the
-rows, a block of them at a time, which writes its results alone, and so are its gradients.
+`base` is `sum` in a pre-norm model and `inner` in a post-norm one. On a CPU, for widths in whole
+tiles, it is one pass over the rows, a block of them at a time, which writes its results alone, and
+so are its gradients.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def post_mixer(
     """
     check_activation(activation)
     w, smooth = weights, activation == "gelu"
-    trained = torch.is_grad_enabled() or dropout > 0 or inner_dropout > 0
+    trained = torch.is_grad_enabled() or dropout != 0 or inner_dropout != 0
     if resolve_dense(backend, mixed) == "numba" and _fits(mixed, w, trained=trained):
         # Imported here so that a process which never needs them does not load LLVM.
         if trained:

@@ -1,7 +1,7 @@
 """Small blocks of a matrix inside a kernel: gathered, transposed, multiplied, scattered.
 
-The product here is one vector wide, where that of simd_matmul.py is as wide as the registers
-allow: attention multiplies by heads of 16, 32 or 64 channels and by as many keys as a row may see.
+The product here is one or two vectors wide, that of simd_matmul.py as wide as registers allow:
+attention multiplies by heads of 16, 32 or 64 channels and by as many keys as a row may see.
 Widths are multiples of LANES, and LANES is one of ROWS.
 """
 
@@ -35,11 +35,9 @@ from models.ops.simd import (
     vector_at,
 )
 
-# As many sums as the two multiply-add units have in flight: a vector is one register with AVX-512,
-# two with AVX2.
+# As many sums of a vector (one register with AVX-512, two with AVX2) as two units have in flight.
 ROWS = 8 if binding.get_host_cpu_features().get("avx512f") else 4
-# Vectors of a row that are multiplied together where there are as many: each value of a is loaded
-# once for both. AVX2 has no registers for that.
+# Vectors of a row that are multiplied together: each value of a is loaded once for both.
 _TOGETHER = 2 if ROWS == 8 else 1
 
 _ZERO = np.float32(0.0)
@@ -105,10 +103,8 @@ def _multiply(fresh: bool, vectors: int) -> Callable[..., Any]:
 # c (ROWS, LANES) = or += a (ROWS, depth) b (depth, LANES), and as many panels at once as go
 # together, with arguments as multiply_tile's in simd_matmul.py; depth >= 1.
 _into, _onto = _multiply(fresh=True, vectors=1), _multiply(fresh=False, vectors=1)
-_into_more, _onto_more = (
-    _multiply(fresh=True, vectors=_TOGETHER),
-    _multiply(fresh=False, vectors=_TOGETHER),
-)
+_into_more = _multiply(fresh=True, vectors=_TOGETHER)
+_onto_more = _multiply(fresh=False, vectors=_TOGETHER)
 
 
 @emitted
@@ -277,8 +273,7 @@ def product(
     target = floats(to)
     if not (fresh or whole):
         gather(to, c_at, c_row, rows, ROWS, columns, width, 0, spare_at)
-    panels = width // LANES
-    many = panels // _TOGETHER * _TOGETHER
+    panels, many = width // LANES, width // LANES // _TOGETHER * _TOGETHER
     if fresh:
         for panel in range(0, many, _TOGETHER):
             _into_more(

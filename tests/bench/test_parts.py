@@ -82,6 +82,7 @@ def test_every_model_tells_its_parts(name, mixer):
     assert list(found) == [part for part in PARTS if part in found]
     assert found[mixer] > 0.0
     assert found.keys() & {*MIXERS.values()} == {mixer}
+    assert ("post_mixer" in found) == (mixer == "attention")
     assert {"data", "embedding", "loss", "optimizer"} <= found.keys()
     assert sum(found.values()) == pytest.approx(1.0)
 

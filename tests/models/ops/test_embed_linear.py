@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.ops import embed_linear as module
+from models.ops import embed_linear_numba
 from models.ops.embed_linear import embed_linear
 from models.ops.linear import linear
 
@@ -75,8 +76,11 @@ def test_with_gradients_the_layer_is_made() -> None:
 def test_a_table_beyond_its_bound_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     given = weights(32, 96)
     monkeypatch.setattr(module, "_MOST", 41 * 96 - 1)
-    monkeypatch.setattr(module, "lookup_table", None)
+    monkeypatch.setattr(embed_linear_numba, "lookup_table", None)
     run(given, 100, "auto")
+    monkeypatch.setattr(module, "_MOST", 10**9)
+    with pytest.raises(TypeError):
+        run(weights(32, 96), 100, "auto")
 
 
 def test_an_id_outside_of_its_table_is_refused() -> None:

@@ -172,6 +172,8 @@ def test_rows_that_are_not_there_are_refused(
     ("changed", "message"),
     [
         ({"offsets": torch.tensor([0, 2], dtype=torch.int32)}, "offsets must be int64 on cpu"),
+        ({"ids": torch.tensor([1, 2], dtype=torch.int32)}, "ids must be int64 on cpu"),
+        ({"positions": torch.arange(2, dtype=torch.int32)}, "ids must be int64 on cpu"),
         ({"num_heads": 0}, "no 0 equal heads"),
         ({"num_heads": 3}, "no 3 equal heads"),
         ({"activation": "tanh"}, "activation='tanh': allowed are relu, gelu"),
