@@ -86,3 +86,15 @@ def test_dropout_on_attention_weights_can_be_switched_on() -> None:
     model = SASRec(20, 8, SASRecConfig(dropout=0.0, attn_dropout=0.5)).train()
     item_seq, lengths = torch.randint(1, 21, (2, 8)), torch.tensor([8, 8])
     assert not torch.allclose(model.encode(item_seq, lengths), model.encode(item_seq, lengths))
+
+
+def test_a_step_in_training_drops_of_the_embedding_too() -> None:
+    """Where its layers drop nothing, two seeds give two states."""
+    model = SASRec(20, 8).train()
+    for layer in model.stack:
+        layer.eval()
+    item, found = torch.tensor([1, 2]), []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        found.append(model.step(item, model.init_state(2))[0])
+    assert not torch.equal(*found)
