@@ -65,13 +65,20 @@ def test_value_and_gradients_equal_the_reference(
 @pytest.mark.usefixtures("poisoned_memory")
 @pytest.mark.parametrize("post_norm", [False, True])
 @pytest.mark.parametrize("drops", [(0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.2)])
+@pytest.mark.parametrize(
+    ("activation", "shape"), [("relu", (64, 64, 256)), ("gelu", (128, 64, 128))]
+)
 @pytest.mark.parametrize("rows", [40, 1001])
 def test_the_pass_has_the_bits_of_the_layers(
-    rows: int, drops: tuple[float, float], post_norm: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    rows: int, activation: str, shape: tuple[int, int, int], drops: tuple[float, float],
+    post_norm: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """With the same masks of dropout; the norms' gradients alone are summed in other parts."""
-    options = {"post_norm": post_norm, "dropout": drops[0], "inner_dropout": drops[1]}
-    leaves = made(rows, (64, 64, 256))
+    options = {
+        "activation": activation, "post_norm": post_norm, "dropout": drops[0],
+        "inner_dropout": drops[1],
+    }  # fmt: skip
+    leaves = made(rows, shape)
     found = run(leaves, **options)
     monkeypatch.setattr(module, "_fits", lambda *_, trained: False)
     wanted = run(leaves, **options)
