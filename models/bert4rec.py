@@ -114,9 +114,11 @@ class BERT4Rec(SequentialRecommender):
         embedded = embed(
             sequences.ids, table, positions=sequences.positions, places=places, backend=backend
         )  # fmt: skip
-        _, hidden = add_norm(embedded, None, norm.weight, norm.bias, eps=norm.eps, backend=backend)
+        _, hidden = add_norm(
+            embedded, None, norm.weight, norm.bias, eps=norm.eps, in_place=True, backend=backend
+        )
         drop = self.config.dropout if self.training else 0.0
-        return dropout(hidden, drop, backend=backend)
+        return dropout(hidden, drop, in_place=True, backend=backend)
 
     def last_hidden(self, item_seq: Tensor, lengths: Tensor) -> Tensor:
         """Hidden state (B, D) of a mask appended to each history; the oldest event makes room if
@@ -195,10 +197,10 @@ class _Layer(nn.Module):
             )  # fmt: skip
         else:
             width = cfg.hidden_size
-            asking = chosen.of(hidden)  # (M, D)
+            asking, every = chosen.beside(hidden, backend)  # (M, D), (T, D)
             query = linear(asking, weight[:width], bias[:width], backend=backend)
             mixed = attention_absorbed(
-                query, hidden, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
+                query, every, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
                 num_heads=cfg.num_heads, dropout=attn_drop, backend=backend,
             )  # fmt: skip
             hidden = asking

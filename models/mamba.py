@@ -63,10 +63,9 @@ class Mamba(nn.Module):
             both = linear(hidden, weight, backend=self.layer_backend)  # (T, 2 E)
             x, z = both.chunk(2, dim=1)
         else:
-            x = linear(hidden, weight[: self.d_inner], backend=self.layer_backend)  # (T, E)
-            z = linear(
-                chosen.of(hidden), weight[self.d_inner :], backend=self.layer_backend
-            )  # (M, E)
+            asking, every = chosen.beside(hidden, self.layer_backend)  # (M, D), (T, D)
+            x = linear(every, weight[: self.d_inner], backend=self.layer_backend)  # (T, E)
+            z = linear(asking, weight[self.d_inner :], backend=self.layer_backend)  # (M, E)
         u = causal_conv1d(
             x, self.conv1d.weight[:, 0], self._conv_bias, offsets=sequences.offsets,
             backend=self.backend,

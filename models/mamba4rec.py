@@ -189,7 +189,9 @@ class _MambaLayer(nn.Module):
     ) -> tuple[Tensor, MambaState | None]:
         """(T, D) -> (T, D), or (M, D) at the chosen rows; and the state after each sequence."""
         mixed, state = self.mamba(hidden, sequences, chosen, keep_state=keep_state)
-        return self.finish(hidden if chosen is None else chosen.of(hidden), mixed), state
+        if chosen is not None:
+            hidden = chosen.of(hidden, self.mamba.layer_backend)
+        return self.finish(hidden, mixed), state
 
     def step(self, hidden: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         mixed, state = self.mamba.step(hidden, state)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.ops.gather import gather, gradient_last
+
 # The number of rows is a multiple of this, as the register tiles of the CPU kernels want it.
 _MULTIPLE = 4
 
@@ -72,9 +74,14 @@ class Chosen:
     offsets: Tensor  # (B + 1,) int64, on the CPU: where each sequence's chosen rows begin
     last: bool  # whether they are the last one of each sequence
 
-    def of(self, rows: Tensor) -> Tensor:
-        """(T, D) -> (M, D)."""
-        return rows.index_select(0, self.index)
+    def of(self, rows: Tensor, backend: str = "torch") -> Tensor:
+        """(T, D) -> (M, D); for backends see `gather`."""
+        return gather(rows, self.index, backend=backend)
+
+    def beside(self, rows: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+        """(T, D) -> (M, D), and all of the rows for an operation that reads them too."""
+        every = gradient_last(rows, backend=backend)
+        return self.of(rows, backend), every
 
 
 def pack(item_seq: Tensor, lengths: Tensor) -> Packed:

@@ -104,12 +104,12 @@ class SASRec(SequentialRecommender):
 
     def init_state(self, batch_size: int) -> SASRecState:
         cfg, table = self.config, self.item_embedding.weight
-        head = cfg.hidden_size // cfg.num_heads
-        shape = (cfg.num_layers, batch_size, cfg.num_heads, self.max_len, head)
+        per_head = cfg.num_heads, self.max_len, cfg.hidden_size // cfg.num_heads
+        shape = cfg.num_layers, batch_size, *per_head
         # In the dtype that attention computes in, or the whole cache is cast at every step.
         kind = table.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else table.dtype
-        keys, values = (torch.zeros(shape, dtype=dtype, device=table.device) for _ in range(2))
+        keys, values = (table.new_zeros(shape, dtype=dtype) for _ in range(2))
         return SASRecState(keys, values, 0)
 
     def step(self, item: Tensor, state: SASRecState) -> tuple[Tensor, SASRecState]:
@@ -138,10 +138,8 @@ class SASRec(SequentialRecommender):
         from models.ops.sasrec_step_numba import SASRecStep
 
         cfg = self.config
-        shape = (
-            len(self.item_embedding.weight), cfg.num_layers, cfg.hidden_size, cfg.num_heads,
-            cfg.inner_size, self.max_len,
-        )  # fmt: skip
+        items, heads = len(self.item_embedding.weight), cfg.num_heads
+        shape = items, cfg.num_layers, cfg.hidden_size, heads, cfg.inner_size, self.max_len
         return SASRecStep(self, shape, self.norm.eps)
 
     def prefill(self, item_seq: Tensor, lengths: Tensor) -> SASRecState:
@@ -209,7 +207,9 @@ class SASRec(SequentialRecommender):
             sequences.ids, table, positions=sequences.positions, places=places,
             factor=self.factor, backend=backend,
         )  # fmt: skip
-        return add_norm(embedded, None, gamma, beta, eps=eps, dropout=drop, backend=backend)
+        return add_norm(
+            embedded, None, gamma, beta, eps=eps, dropout=drop, in_place=True, backend=backend
+        )
 
     def _embedding(self, sequences: Packed) -> Embedding:
         """Of items, positions and the first norm."""
@@ -238,18 +238,18 @@ class _Layer(nn.Module):
         norm: nn.LayerNorm, backend: str,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`;
-        with `chosen`, which must be last rows, at these only.
-        """
+        with `chosen`, which must be last rows, at these only."""
         if chosen is None:
             mixed = self.mix(self.project(normed, backend), sequences, backend)
             return self.finish(hidden, mixed, norm, backend)
         width, weight, bias = self.cfg.hidden_size, self.qkv.weight, self.qkv.bias
-        query = linear(chosen.of(normed), weight[:width], bias[:width], backend=backend)  # (M, D)
+        asking, normed = chosen.beside(normed, backend)
+        query = linear(asking, weight[:width], bias[:width], backend=backend)  # (M, D)
         mixed = attention_absorbed(
             query, normed, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
             num_heads=self.cfg.num_heads, dropout=self._attn_dropout, backend=backend,
         )  # fmt: skip
-        return self.finish(chosen.of(hidden), mixed, norm, backend)
+        return self.finish(chosen.of(hidden, backend), mixed, norm, backend)
 
     def project(self, normed: Tensor, backend: str) -> Tensor:
         """Queries, keys and values: (T, D) -> (T, 3 D)."""
@@ -289,8 +289,7 @@ class _Layer(nn.Module):
         norm: nn.LayerNorm, backend: str,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """One position (B, D), and its normed form, against the cache (B, H, max_len, head), whose
-        slot `at` is written.
-        """
+        slot `at` is written."""
         split = self.qkv(normed).view(len(normed), 3, self.cfg.num_heads, -1)
         query, keys[:, :, at], values[:, :, at] = split.unbind(1)  # (B, H, head) each
         mixed = attention(query[:, :, None], keys[:, :, : at + 1], values[:, :, : at + 1])

@@ -23,6 +23,7 @@ def add_norm(
     *,
     eps: float,
     dropout: float = 0.0,
+    in_place: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """x and residual (T, D), gamma and beta (D,) -> sum (T, D), normed (T, D).
@@ -30,6 +31,8 @@ def add_norm(
     Args:
         residual: None for none.
         dropout: on x; 0 outside of training.
+        in_place: whether the sum may take the place of x, a contiguous tensor that nothing else
+            reads and no gradient needs.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     if resolve_dense(backend, x) == "torch":
@@ -39,4 +42,4 @@ def add_norm(
     # Imported here so that a process which never needs it does not load LLVM.
     from models.ops.add_norm_numba import add_norm_numba
 
-    return add_norm_numba(x, residual, gamma, beta, eps, noise_for(dropout))
+    return add_norm_numba(x, residual, gamma, beta, eps, noise_for(dropout), in_place)

@@ -23,22 +23,22 @@ _MAX_PARTS, _MIN_PART = 16, 256
 
 def add_norm_numba(
     x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
-    noise: tuple[int, int],
+    noise: tuple[int, int], in_place: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x and residual (T, D), gamma and beta (D,); seed and threshold -> sum, normed."""
     if torch.is_grad_enabled():
-        total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise)
+        total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise, in_place)
         return total, normed
-    return _forward(x, residual, gamma, beta, eps, noise)
+    return _forward(x, residual, gamma, beta, eps, noise, in_place)
 
 
 def _forward(
     x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
-    noise: tuple[int, int],
+    noise: tuple[int, int], in_place: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    total, normed = x if in_place else torch.empty(x.shape), torch.empty(x.shape)
     x = x.detach().contiguous()
     residual = None if residual is None else residual.detach().contiguous()
-    total, normed = torch.empty(x.shape), torch.empty(x.shape)
     scale, shift = lanes(gamma, LANES), lanes(beta, LANES)
     operands = (x, residual, scale, shift, total, normed)
     head = [0 if t is None else t.data_ptr() for t in operands]
@@ -51,9 +51,11 @@ class _AddNorm(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
-        noise: tuple[int, int],
+        noise: tuple[int, int], in_place: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        total, normed = _forward(x, residual, gamma, beta, eps, noise)
+        total, normed = _forward(x, residual, gamma, beta, eps, noise, in_place)
+        if in_place:
+            ctx.mark_dirty(x)
         ctx.save_for_backward(total, gamma)
         ctx.eps, ctx.noise, ctx.residual = eps, noise, residual is not None
         ctx.set_materialize_grads(False)
@@ -65,7 +67,8 @@ class _AddNorm(torch.autograd.Function):
         total, gamma = ctx.saved_tensors
         (rows, width), wide = total.shape, up(total.shape[1], LANES)
         dnormed = torch.zeros(total.shape) if dnormed is None else dnormed.contiguous()
-        dsum = None if dsum is None else dsum.contiguous()
+        if dsum is not None:  # sparse where `gather` alone took of the sum
+            dsum = (dsum.to_dense() if dsum.is_sparse else dsum).contiguous()
         dresidual = torch.empty(total.shape)
         dx = torch.empty(total.shape) if ctx.noise[1] else None
         parts = _parts(rows)
@@ -81,7 +84,7 @@ class _AddNorm(torch.autograd.Function):
         run_tasks(backward_task, tasks, 2 * LANES + 2 * wide)
         return (
             dresidual if dx is None else dx, dresidual if ctx.residual else None,
-            dgamma.sum(0)[:width], dbeta.sum(0)[:width], None, None,
+            dgamma.sum(0)[:width], dbeta.sum(0)[:width], None, None, None,
         )  # fmt: skip
 
 

@@ -14,11 +14,15 @@ from models.ops.backend import resolve_dense
 _RESOLUTION = 2**24  # as simd_random.py
 
 
-def dropout(x: Tensor, probability: float, *, backend: str = "auto") -> Tensor:
+def dropout(
+    x: Tensor, probability: float, *, in_place: bool = False, backend: str = "auto"
+) -> Tensor:
     """x with each element dropped by `probability`, the others scaled so that the mean stays.
 
     Args:
         probability: 0 outside of training, when x itself comes back.
+        in_place: whether the result may take the place of x, a contiguous tensor that nothing else
+            reads and no gradient needs.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     if resolve_dense(backend, x) == "torch":
@@ -29,7 +33,7 @@ def dropout(x: Tensor, probability: float, *, backend: str = "auto") -> Tensor:
     # Imported here so that a process which never needs it does not load LLVM.
     from models.ops.dropout_numba import dropout_numba
 
-    return dropout_numba(x, noise)
+    return dropout_numba(x, noise, in_place)
 
 
 def noise_for(probability: float) -> tuple[int, int]:

@@ -11,7 +11,7 @@ them, where 12 is the sum also of a post-norm model, and
     21 to 26 seed and threshold of dropout behind the output layer, on the inner values and behind
     the feed-forward network, 27 to 29 panels of the output, inner and outer layer for gradients, 30
     gradient of the sum (T, D) or 0, 31 of normed (T, D), 32 of the residual (T, D), 33 of mixed
-    (T, K)
+    (T, K), 34 how many rows 30 has where it has some only, (M, D), 35 their numbers, ascending
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _feed, _feed_gradients = feed_forward_kernels.forward, feed_forward_kernels.back
 def scratch_floats(width: int, wide: int) -> int:
     """Floats that one thread needs, of D and E."""
     spare = max(3 * feed_forward_kernels.BLOCK * wide, 2 * LANES + 2 * width)
-    return 7 * _BLOCK * width + spare
+    return 8 * _BLOCK * width + spare
 
 
 @separate
@@ -73,6 +73,26 @@ def forward(head_at: int, start: int, stop: int, scratch_at: int) -> None:
 
 
 @separate
+def _spread(head_at: int, start: int, stop: int, spread_at: int) -> None:
+    """Write the sum's gradient of rows start..stop: zeros but for those it has."""
+    head = integers(head_at)
+    width, numbers = head[15], integers(head[35])
+    given, spread = floats(head[30]), floats(spread_at)
+    clear(spread, start * width, (stop - start) * width)
+    at, after = 0, head[34]  # the first one not before `start` is found between
+    while at < after:
+        middle = (at + after) // 2
+        if numbers[middle] < start:
+            at = middle + 1
+        else:
+            after = middle
+    while at < head[34] and numbers[at] < stop:
+        for c in range(0, width, LANES):
+            store(spread, numbers[at] * width + c, load(given, at * width + c))
+        at += 1
+
+
+@separate
 def backward(head_at: int, sums_at: int, start: int, stop: int, scratch_at: int) -> None:
     """Write the gradients of mixed and residual of rows start..stop, and those of the weights,
     summed over them, at `sums_at` one after the other as in `Weights`.
@@ -88,7 +108,7 @@ def backward(head_at: int, sums_at: int, start: int, stop: int, scratch_at: int)
     dbias2_at = dweight2_at + 4 * width * wide
     dgamma2_at, dbeta2_at = dbias2_at + 4 * width, dbias2_at + 8 * width
     size = 4 * _BLOCK * width
-    spare_at = scratch_at + 7 * size
+    spare_at = scratch_at + 8 * size
     clear(floats(sums_at), 0, (dbeta2_at + 4 * width - sums_at) // 4)
     for first in range(start, stop, _BLOCK):
         last = min(first + _BLOCK, stop)
@@ -96,9 +116,13 @@ def backward(head_at: int, sums_at: int, start: int, stop: int, scratch_at: int)
         total_at, inner_at, dbase_at = out_at + size, out_at + 2 * size, out_at + 3 * size
         dinner_at = out_at + 4 * size
         _until_inner(head_at, first, last, out_at, total_at, inner_at, spare_at)
+        dtotal_at = head[30]
+        if head[34] != 0:
+            dtotal_at = out_at + 7 * size
+            _spread(head_at, first, last, dtotal_at)
         dfed_at = dbase_at if head[26] == 0 else out_at + 5 * size
         _add_norm_gradients(
-            head[12], head[10], head[31], head[30], dbase_at, 0 if head[26] == 0 else dfed_at,
+            head[12], head[10], head[31], dtotal_at, dbase_at, 0 if head[26] == 0 else dfed_at,
             dgamma2_at, dbeta2_at, width, head[20], head[25], head[26], first, last, spare_at,
         )  # fmt: skip
         _feed_gradients(

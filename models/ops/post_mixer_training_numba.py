@@ -66,7 +66,7 @@ class _PostMixer(torch.autograd.Function):
     def backward(ctx: Any, dtotal: Tensor | None, dnormed: Tensor | None) -> tuple[Any, ...]:
         mixed, residual, total, *tensors = ctx.saved_tensors
         weights = Weights(*tensors)
-        dtotal = None if dtotal is None else _whole(dtotal)
+        some, dtotal = _rows_of(dtotal)
         dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dnormed)
         dmixed, dresidual = torch.empty(mixed.shape), torch.empty(residual.shape)
         # The values of the last norm are not made again: nothing reads their address.
@@ -76,6 +76,7 @@ class _PostMixer(torch.autograd.Function):
         head.extend(t.data_ptr() for t in panels)
         head.append(0 if dtotal is None else dtotal.data_ptr())
         head.extend(t.data_ptr() for t in (dnormed, dresidual, dmixed))
+        head.extend((0, 0) if some is None else (len(some), some.data_ptr()))
         parts = row_parts(len(mixed), _MIN_PART, _MAX_PARTS)
         sizes = [weight.numel() for weight in weights]
         sums = torch.empty(len(parts), sum(sizes))
@@ -86,6 +87,16 @@ class _PostMixer(torch.autograd.Function):
         gradients = sums.sum(0).split(sizes)
         shaped = [each.view(w.shape) for each, w in zip(gradients, weights, strict=True)]
         return dmixed[: ctx.rows], dresidual[: ctx.rows], *shaped, None, None, None, None
+
+
+def _rows_of(dtotal: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Which rows of the sum a gradient reaches, ascending, or None for all; and their gradients."""
+    if dtotal is None or not dtotal.is_sparse:
+        return None, None if dtotal is None else _whole(dtotal)
+    dtotal = dtotal.coalesce()  # itself, where one `gather` gave it
+    if dtotal._nnz() == 0:
+        return None, None
+    return dtotal.indices()[0].contiguous(), dtotal.values().contiguous()
 
 
 def _whole(rows: Tensor) -> Tensor:

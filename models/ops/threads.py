@@ -27,6 +27,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -83,7 +84,7 @@ def run_tasks(kernel: int, rows: Sequence[Sequence[int]], scratch_floats: int) -
         return
     workers = min(torch.get_num_threads(), len(rows))
     scratch = _room(workers, scratch_floats)
-    flat = array("q", (number for row in rows for number in row))
+    flat = array("q", chain.from_iterable(rows))
     width = 8 * len(rows[0])
     # Python's threads have no numbers of their own: they take shares as they arrive.
     numbering = _numbering() if _gomp_parallel() is not None else 0

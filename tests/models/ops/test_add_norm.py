@@ -79,3 +79,20 @@ def test_threads_change_no_bit(threads: int, set_threads: Callable[[int], None])
     set_threads(threads)
     got = run()
     assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("width", [64, 7])
+def test_in_place_the_sum_stands_where_x_was(width: int, training: bool) -> None:
+    found = []
+    with torch.set_grad_enabled(training):
+        for in_place in (False, True):
+            given = inputs(70, width, residual=False)
+            torch.manual_seed(3)
+            x = given[0] * 2
+            results = add_norm(
+                x, None, *given[1:], eps=1e-8, dropout=0.3, in_place=in_place, backend="numba"
+            )
+            assert (results[0] is x) == in_place
+            found.append((*results, *(gradients(results, given) if training else ())))
+    assert all(torch.equal(mine, other) for mine, other in zip(*found, strict=True))

@@ -40,6 +40,21 @@ def test_the_gradient_has_the_same_mask() -> None:
     assert torch.equal(x.grad, y.detach())
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(999, 64), (999, 7)])
+def test_in_place_it_is_the_same(shape: tuple[int, int], training: bool) -> None:
+    found = []
+    with torch.set_grad_enabled(training):
+        for in_place in (False, True):
+            torch.manual_seed(2)
+            leaf = torch.linspace(1, 2, shape[0] * shape[1]).view(shape).requires_grad_()
+            x = leaf * 2
+            y = dropout(x, 0.3, in_place=in_place)
+            assert (y.data_ptr() == x.data_ptr()) == (in_place and y.numel() % 16 == 0)
+            found.append((y, *(torch.autograd.grad(y.sin().sum(), leaf) if training else ())))
+    assert all(torch.equal(mine, other) for mine, other in zip(*found, strict=True))
+
+
 def test_the_seed_decides_and_nothing_is_dropped_without_probability() -> None:
     x = torch.ones(50, 50)
     torch.manual_seed(1)
