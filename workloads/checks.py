@@ -21,8 +21,9 @@ from workloads.setting import DTYPES, Setting
 # Relative to the largest value; float32 sums in another order differ by about 1e-6 of it. Gradients
 # may be off by ten times as much.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
-# More rows than the kernels take at once, so that their plan for many rows is checked too.
-_ROWS, _EVENTS = 9, 24
+# Histories and events of what is compared: so many that kernels take all rows in one pass, and so
+# long that they no longer take whole histories at once.
+_SHAPES = ((40, 24), (3, 300))
 _RESTORED = 4  # users whose saved states are checked at full length
 # Gradients below this are sums that cancel (a bias before a softmax); they hold rounding only.
 _NO_GRADIENT = 1e-7
@@ -41,28 +42,30 @@ def check_kernels(model: SequentialRecommender) -> None:
     """The model's kernels against the plain reference: hidden states of ragged histories."""
     if model.backend in ("reference", "torch"):
         return
-    item_seq, lengths = _sample(model)
-    with _evaluating(model):
-        got = model.last_hidden(item_seq, lengths)
-    want = _plain(model).last_hidden(item_seq, lengths)
-    _compare(got, want, f"{model.backend} kernels", TOLERANCES[torch.float32])
+    plain = _plain(model)
+    for rows, events in _SHAPES:
+        item_seq, lengths = _sample(model, rows, events)
+        with _evaluating(model):
+            got = model.last_hidden(item_seq, lengths)
+        want = plain.last_hidden(item_seq, lengths)
+        what = f"{model.backend} kernels at {item_seq.shape[1]} events"
+        _compare(got, want, what, TOLERANCES[torch.float32])
 
 
 def check_training(model: SequentialRecommender, setting: Setting) -> None:
-    """Loss and all gradients of one small batch, in the dtype that is timed, against the reference
-    in float32; dropout off.
+    """Loss and all gradients of small batches, in the dtype that is timed, against the reference in
+    float32; dropout off.
     """
     if setting.resolved_backend() == "reference" and setting.dtype == "float32":
         return
-    batches = train_batches(
-        setting.interactions,
-        objective=setting.objective,
-        seq_len=min(setting.seq_len, _EVENTS),
-        batch_size=_ROWS,
-        seed=setting.seed,
-    )
-    batch = next(iter(batches)).to(setting.device)
     plain = _plain(model)
+    for rows, events in _SHAPES:
+        _check_gradients(model, plain, setting, _batch(setting, rows, events))
+
+
+def _check_gradients(
+    model: SequentialRecommender, plain: SequentialRecommender, setting: Setting, batch: Batch
+) -> None:
     tolerance = TOLERANCES[DTYPES[setting.dtype]]
     with _evaluating(model):
         with setting.autocast():
@@ -82,14 +85,7 @@ def check_training(model: SequentialRecommender, setting: Setting) -> None:
 @torch.no_grad()
 def check_padding(model: SequentialRecommender, setting: Setting) -> None:
     """The loss of a batch of ragged rows against its rows alone, each without any padding."""
-    batches = train_batches(
-        setting.interactions,
-        objective=setting.objective,
-        seq_len=min(setting.seq_len, _EVENTS),
-        batch_size=_ROWS,
-        seed=setting.seed,
-    )
-    batch = next(iter(batches)).to(setting.device)
+    batch = _batch(setting, *_SHAPES[0])
     counts = (batch.targets > 0).reshape(len(batch.lengths), -1).sum(1)  # (B,)
     with _evaluating(model):
         together = model.loss(batch)
@@ -105,7 +101,7 @@ def check_ranks(model: SequentialRecommender, rank: Rank) -> None:
     """The model's own ranks against those of its scores, where near ones may change places; and
     where all scores are equal, exactly.
     """
-    item_seq, lengths = _sample(model)
+    item_seq, lengths = _sample(model, *_SHAPES[0])
     targets = item_seq[:, 0]
     with _evaluating(model):
         got = model.rank(item_seq, lengths, targets)
@@ -129,12 +125,12 @@ def check_ranks(model: SequentialRecommender, rank: Rank) -> None:
 @torch.no_grad()
 def check_step(model: SequentialRecommender) -> None:
     """step() event by event against the full pass, at every position."""
-    item_seq, _ = _sample(model)
+    item_seq, _ = _sample(model, *_SHAPES[0])
     item_seq = item_seq.clamp_min(1)  # whole rows: a state moves in lockstep
-    lengths = torch.full((_ROWS,), item_seq.shape[1], device=item_seq.device)
+    lengths = item_seq.new_full((len(item_seq),), item_seq.shape[1])
     with _evaluating(model):
         full = model.encode(item_seq, lengths)  # (B, L, D)
-        state = model.init_state(_ROWS)
+        state = model.init_state(len(item_seq))
         for position in range(item_seq.shape[1]):
             hidden, state = model.step(item_seq[:, position], state)
             where = f"step() at position {position}"
@@ -182,11 +178,23 @@ def _plain(model: SequentialRecommender) -> SequentialRecommender:
     return plain.to(next(model.parameters()).device).eval()
 
 
-def _sample(model: SequentialRecommender) -> tuple[Tensor, Tensor]:
-    length = min(model.max_len, _EVENTS)
+def _batch(setting: Setting, rows: int, events: int) -> Batch:
+    batches = train_batches(
+        setting.interactions,
+        objective=setting.objective,
+        seq_len=min(setting.seq_len, events),
+        batch_size=rows,
+        seed=setting.seed,
+    )
+    return next(iter(batches)).to(setting.device)
+
+
+def _sample(model: SequentialRecommender, rows: int, events: int) -> tuple[Tensor, Tensor]:
+    """Histories of all lengths up to so many events."""
+    length = min(model.max_len, events)
     generator = torch.Generator().manual_seed(0)
-    item_seq = torch.randint(1, model.num_items + 1, (_ROWS, length), generator=generator)
-    lengths = (length - torch.arange(_ROWS) * length // _ROWS).clamp_min(1)
+    item_seq = torch.randint(1, model.num_items + 1, (rows, length), generator=generator)
+    lengths = (length - torch.arange(rows) * length // rows).clamp_min(1)
     item_seq[torch.arange(length) >= lengths[:, None]] = 0
     device = next(model.parameters()).device
     return item_seq.to(device), lengths.to(device)

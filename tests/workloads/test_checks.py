@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import models.mamba4rec
+import models.sasrec
 from measure.ranking import ranks
 from models.base import NotSupported
 from workloads.checks import (
@@ -42,8 +43,29 @@ def test_a_kernel_that_is_off_by_a_thousandth_is_incorrect(
         return y if backend == "reference" else y + 1e-3 * y.abs().mean()
 
     monkeypatch.setattr(models.mamba, "selective_scan", wrong_scan)
-    with pytest.raises(Incorrect, match="numba kernels: differs from the reference by"):
+    with pytest.raises(Incorrect, match=r"numba kernels at \d+ events: differs from the ref"):
         check_kernels(setting("mamba4rec").make_model())
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [("long", "numba kernels at 300 events"), ("many", "numba kernels at 24 events")],
+)
+def test_a_kernel_that_is_off_in_long_histories_or_many_rows_alone_is_incorrect(
+    only: str, message: str, setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no small sample would show: other paths are taken there."""
+    true_layer = models.sasrec.first_layer
+
+    def wrong_layer(ids: Tensor, positions: Tensor, offsets: Tensor, *args: Any, **how: Any) -> Any:
+        total, normed = true_layer(ids, positions, offsets, *args, **how)
+        lengths = offsets.diff()
+        taken = int(lengths.max()) > 256 if only == "long" else len(lengths) >= 32
+        return total, normed * 1.1 if taken and how["backend"] == "auto" else normed
+
+    monkeypatch.setattr(models.sasrec, "first_layer", wrong_layer)
+    with pytest.raises(Incorrect, match=message):
+        check_kernels(setting("sasrec", seq_len=400).make_model())
 
 
 def test_a_kernel_that_gives_nan_is_incorrect(
