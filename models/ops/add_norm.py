@@ -31,8 +31,8 @@ def add_norm(
     Args:
         residual: None for none.
         dropout: on x; 0 outside of training.
-        in_place: whether the sum may take the place of x, a contiguous tensor that nothing else
-            reads and no gradient needs.
+        in_place: whether the sum may take the place of x, which nothing else reads and no gradient
+            needs.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     if resolve_dense(backend, x) == "torch":

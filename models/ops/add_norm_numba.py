@@ -14,11 +14,10 @@ from torch.autograd.function import once_differentiable
 
 from models.ops.add_norm_kernels import backward_task, forward_task
 from models.ops.panels import lanes, up
+from models.ops.parts import summed_parts
 from models.ops.simd import LANES
 from models.ops.simd_math import units
 from models.ops.threads import run_tasks
-
-_MAX_PARTS, _MIN_PART = 16, 256
 
 
 def add_norm_numba(
@@ -26,6 +25,7 @@ def add_norm_numba(
     noise: tuple[int, int], in_place: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x and residual (T, D), gamma and beta (D,); seed and threshold -> sum, normed."""
+    in_place = in_place and x.is_contiguous()
     if torch.is_grad_enabled():
         total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise, in_place)
         return total, normed
@@ -42,7 +42,7 @@ def _forward(
     scale, shift = lanes(gamma, LANES), lanes(beta, LANES)
     operands = (x, residual, scale, shift, total, normed)
     head = [0 if t is None else t.data_ptr() for t in operands]
-    tasks = [(*head, x.shape[1], units(eps), *noise, *part) for part in _parts(x.shape[0])]
+    tasks = [(*head, x.shape[1], units(eps), *noise, *part) for part in summed_parts(x.shape[0], 1)]
     run_tasks(forward_task, tasks, 2 * LANES)
     return total, normed
 
@@ -71,7 +71,7 @@ class _AddNorm(torch.autograd.Function):
             dsum = (dsum.to_dense() if dsum.is_sparse else dsum).contiguous()
         dresidual = torch.empty(total.shape)
         dx = torch.empty(total.shape) if ctx.noise[1] else None
-        parts = _parts(rows)
+        parts = summed_parts(rows, 1)
         dgamma, dbeta = torch.zeros(2, len(parts), wide)
         scale = lanes(gamma, LANES)
         operands = (total, scale, dnormed, dsum, dresidual, dx)
@@ -86,8 +86,3 @@ class _AddNorm(torch.autograd.Function):
             dresidual if dx is None else dx, dresidual if ctx.residual else None,
             dgamma.sum(0)[:width], dbeta.sum(0)[:width], None, None, None,
         )  # fmt: skip
-
-
-def _parts(rows: int) -> list[tuple[int, int]]:
-    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
-    return [(rows * i // count, rows * (i + 1) // count) for i in range(count)]

@@ -21,8 +21,8 @@ def dropout(
 
     Args:
         probability: 0 outside of training, when x itself comes back.
-        in_place: whether the result may take the place of x, a contiguous tensor that nothing else
-            reads and no gradient needs.
+        in_place: whether the result may take the place of x, which nothing else reads and no
+            gradient needs.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     if resolve_dense(backend, x) == "torch":

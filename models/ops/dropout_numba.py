@@ -19,7 +19,8 @@ _PART = 2**16
 
 def dropout_numba(x: Tensor, noise: tuple[int, int], in_place: bool = False) -> Tensor:
     """x of any shape; seed and threshold."""
-    y: Tensor = _Dropout.apply(x, noise, in_place and x.numel() % LANES == 0)
+    in_place = in_place and x.is_contiguous() and x.numel() % LANES == 0
+    y: Tensor = _Dropout.apply(x, noise, in_place)
     return y
 
 

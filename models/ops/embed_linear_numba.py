@@ -9,10 +9,9 @@ from models.ops.embed_linear import lookup_table
 from models.ops.embed_linear_kernels import forward_task
 from models.ops.embedding_numba import check_ids
 from models.ops.panels import kept
+from models.ops.parts import parts
 from models.ops.simd_math import units
 from models.ops.threads import run_tasks
-
-_MAX_PARTS, _MIN_PART = 16, 256
 
 
 def embed_linear_numba(
@@ -23,8 +22,7 @@ def embed_linear_numba(
     found = torch.empty(rows, width), torch.empty(rows, width), torch.empty(rows, outputs)
     addresses = found[0].data_ptr(), found[1].data_ptr(), found[2].data_ptr()
     head, held = look_up(ids, positions, weights, factor, eps, addresses)
-    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
-    tasks = [(*head, rows * i // count, rows * (i + 1) // count) for i in range(count)]
+    tasks = [(*head, *part) for part in parts(rows, 256, 16)]
     run_tasks(forward_task, tasks, 0)
     del held  # what addresses were taken of has lived until here
     return found

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.embedding_kernels import backward_task, forward_task
+from models.ops.parts import parts
 from models.ops.threads import run_tasks
 
-_MAX_PARTS, _MIN_PART = 16, 512
 # Every part of a table reads all ids, so these are few.
 _TABLE_PARTS = 4
 
@@ -48,10 +48,7 @@ def _forward(
     by, out = torch.tensor([factor]), torch.empty(rows, width)
     operands = (ids, weights[0], positions, weights[1], by, out)
     head = [0 if t is None else t.data_ptr() for t in operands]
-    count = max(1, min(_MAX_PARTS, rows // _MIN_PART))
-    tasks = [
-        (*head, width, *noise, rows * i // count, rows * (i + 1) // count) for i in range(count)
-    ]
+    tasks = [(*head, width, *noise, *part) for part in parts(rows, 512, 16)]
     run_tasks(forward_task, tasks, 0)
     return out
 

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.feed_forward_kernels import BLOCK, backward_task, forward_task
-from models.ops.panels import kept, lanes, padded, panels_in, panels_out, row_parts, up
+from models.ops.panels import kept, lanes, padded, panels_in, panels_out, up
+from models.ops.parts import row_parts, summed_parts
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
-
-_MAX_PARTS, _MIN_PART = 16, 256
 
 
 def feed_forward_numba(
@@ -70,7 +69,7 @@ def _forward(
         kept(panels_out, weight2, training=training), lanes(bias2), y,
     )  # fmt: skip
     head = (*(t.data_ptr() for t in operands), width, wide, smooth, *noise)
-    tasks = [(*head, *part) for part in row_parts(rows, 128, 32)]
+    tasks = [(*head, *part) for part in row_parts(rows)]
     run_tasks(forward_task, tasks, BLOCK * wide)
     return y
 
@@ -83,7 +82,7 @@ def _backward(
     wide = up(weight1.shape[0], WIDTH)
     dy = padded(dy, rows, width).contiguous()
     dx = torch.empty(rows, width)
-    parts = row_parts(rows, _MIN_PART, _MAX_PARTS)
+    parts = summed_parts(rows)
     shapes = ((wide, width), (wide,), (width, wide), (width,))
     sums = [torch.zeros(len(parts), *shape) for shape in shapes]
     operands = (

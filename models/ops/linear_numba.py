@@ -15,12 +15,10 @@ from torch.autograd.function import once_differentiable
 
 from models.ops.linear import FEW_ROWS
 from models.ops.linear_kernels import backward_task, forward_task
-from models.ops.panels import kept, lanes, padded, panels_in, panels_out, row_parts, up
+from models.ops.panels import kept, lanes, padded, panels_in, panels_out, up
+from models.ops.parts import row_parts, summed_parts
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
-
-# Each part has a weight gradient of its own, so parts are few and not too small.
-_MAX_PARTS, _MIN_PART = 16, 256
 
 
 def linear_numba(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -66,7 +64,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *, training: bool =
         x.data_ptr(), packed.data_ptr(), 0 if offset is None else offset.data_ptr(), y.data_ptr()
     )  # fmt: skip
     shape = (x.stride(0), x.shape[1], outputs)
-    tasks = [(*addresses, *shape, *part) for part in row_parts(x.shape[0], 128, 32)]
+    tasks = [(*addresses, *shape, *part) for part in row_parts(x.shape[0])]
     run_tasks(forward_task, tasks, 0)
     return y
 
@@ -76,7 +74,7 @@ def _backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     rows, inputs, outputs = x.shape[0], x.shape[1], up(weight.shape[0], WIDTH)
     dy = padded(dy, rows, outputs).contiguous()
-    parts = row_parts(rows, _MIN_PART, _MAX_PARTS)
+    parts = summed_parts(rows)
     packed = panels_in(weight) if wanted[0] else None
     dx = torch.empty(rows, inputs) if wanted[0] else None
     dweight = torch.zeros(len(parts), outputs, inputs) if wanted[1] else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.ops.simd_matmul import ROWS, WIDTH
+from models.ops.simd_matmul import WIDTH
 
 # Layouts kept between calls without gradients, of which a model has about a dozen, and the numbers
 # in all of them (256 MiB): models that are no longer used are held with what was made of them.
@@ -84,10 +84,3 @@ def padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
     if matrix.shape == (rows, columns):
         return matrix
     return F.pad(matrix, (0, columns - matrix.shape[1], 0, rows - matrix.shape[0]))
-
-
-def row_parts(rows: int, smallest: int, most: int) -> list[tuple[int, int]]:
-    """Bounds of the parts that rows are cut into, whole tiles each, by the number of rows alone."""
-    tiles = rows // ROWS
-    count = max(1, min(most, rows // smallest))
-    return [(tiles * i // count * ROWS, tiles * (i + 1) // count * ROWS) for i in range(count)]

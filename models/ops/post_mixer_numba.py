@@ -7,7 +7,8 @@ from array import array
 import torch
 from torch import Tensor
 
-from models.ops.panels import kept, padded, panels_out, row_parts, up
+from models.ops.panels import kept, padded, panels_out, up
+from models.ops.parts import row_parts
 from models.ops.post_mixer import Weights
 from models.ops.post_mixer_kernels import forward_task, scratch_floats
 from models.ops.simd_math import units
@@ -29,7 +30,7 @@ def post_mixer_numba(
     addresses = mixed.data_ptr(), residual.data_ptr(), total.data_ptr(), normed.data_ptr()
     head, held = head_of(weights, addresses, mixed.shape[1], eps, smooth, post_norm)
     at = head.buffer_info()[0]
-    tasks = [(at, *part) for part in row_parts(whole, 128, 32)]
+    tasks = [(at, *part) for part in row_parts(whole)]
     run_tasks(forward_task, tasks, scratch_floats(width, wide))
     del held  # what addresses were taken of has lived until here
     return total[:rows], normed[:rows]

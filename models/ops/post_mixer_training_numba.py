@@ -13,15 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.panels import padded, panels_in, row_parts, up
+from models.ops.panels import padded, panels_in, up
+from models.ops.parts import row_parts, summed_parts
 from models.ops.post_mixer import Weights
 from models.ops.post_mixer_numba import head_of
 from models.ops.post_mixer_training_kernels import backward_task, forward_task, scratch_floats
 from models.ops.simd_matmul import ROWS
 from models.ops.threads import run_tasks
-
-# Each part has gradients of all weights of its own, so parts are few and not too small.
-_MAX_PARTS, _MIN_PART = 16, 256
 
 Noise = tuple[int, int]  # seed and threshold
 
@@ -50,7 +48,7 @@ class _PostMixer(torch.autograd.Function):
         operands = mixed, residual, total, normed
         head, held = _head(operands, weights, shape)
         at = head.buffer_info()[0]
-        tasks = [(at, *part) for part in row_parts(len(mixed), 128, 32)]
+        tasks = [(at, *part) for part in row_parts(len(mixed))]
         run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
         del held  # what addresses were taken of has lived until here
         ctx.save_for_backward(mixed, residual, total, *weights)
@@ -77,7 +75,7 @@ class _PostMixer(torch.autograd.Function):
         head.append(0 if dtotal is None else dtotal.data_ptr())
         head.extend(t.data_ptr() for t in (dnormed, dresidual, dmixed))
         head.extend((0, 0) if some is None else (len(some), some.data_ptr()))
-        parts = row_parts(len(mixed), _MIN_PART, _MAX_PARTS)
+        parts = summed_parts(len(mixed))
         sizes = [weight.numel() for weight in weights]
         sums = torch.empty(len(parts), sum(sizes))
         at = head.buffer_info()[0]
