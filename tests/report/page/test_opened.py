@@ -10,16 +10,19 @@ import pytest
 
 pytestmark = pytest.mark.browser
 OUTLINE = Path(__file__).parent / "data" / "outline.json"
-# One entry a visible block: what it is, its place in steps of the grid, whether it has content.
+# One entry a visible block: what it is, its place in steps of the grid, whether it has content. A
+# table that scrolls in its frame is as wide as the frame: its own width is the font's.
 OUTLINE_SCRIPT = """
 () => [...document.querySelectorAll(
     'header, section, h1, h2, .lead, .fields label, #answer .verdict, #answer table, '
     + '.chart, .plot svg, .scroll.tall, .card, footer')].map((element) => {
   const box = element.getBoundingClientRect();
+  const frame = element.parentElement.getBoundingClientRect();
+  const width = Math.min(box.width, frame.width);
   const name = element.id || element.getAttribute('name') || element.classList[0] || '';
   return {
     element: element.tagName.toLowerCase() + (name ? '.' + name : ''),
-    left: Math.round(box.left / 40), width: Math.round(box.width / 40),
+    left: Math.round(box.left / 40), width: Math.round(width / 40),
     shown: box.width > 0 && box.height > 0,
   };
 })
