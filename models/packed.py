@@ -75,7 +75,7 @@ class Chosen:
     last: bool  # whether they are the last one of each sequence
 
     def of(self, rows: Tensor, backend: str = "torch") -> Tensor:
-        """(T, D) -> (M, D); for backends see `gather`."""
+        """(T, D) -> (M, D); with another backend as `gather`, for what takes a sparse gradient."""
         return gather(rows, self.index, backend=backend)
 
     def beside(self, rows: Tensor, backend: str) -> tuple[Tensor, Tensor]:

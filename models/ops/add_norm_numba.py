@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.add_norm_kernels import backward_task, forward_task
+from models.ops.gather import dense
 from models.ops.panels import lanes, up
 from models.ops.parts import summed_parts
 from models.ops.simd import LANES
@@ -66,9 +67,8 @@ class _AddNorm(torch.autograd.Function):
     def backward(ctx: Any, dsum: Tensor | None, dnormed: Tensor | None) -> tuple[Any, ...]:
         total, gamma = ctx.saved_tensors
         (rows, width), wide = total.shape, up(total.shape[1], LANES)
-        dnormed = torch.zeros(total.shape) if dnormed is None else dnormed.contiguous()
-        if dsum is not None:  # sparse where `gather` alone took of the sum
-            dsum = (dsum.to_dense() if dsum.is_sparse else dsum).contiguous()
+        dnormed = torch.zeros(total.shape) if dnormed is None else dense(dnormed).contiguous()
+        dsum = None if dsum is None else dense(dsum).contiguous()
         dresidual = torch.empty(total.shape)
         dx = torch.empty(total.shape) if ctx.noise[1] else None
         parts = summed_parts(rows, 1)

@@ -22,7 +22,7 @@ def embed_linear_numba(
     found = torch.empty(rows, width), torch.empty(rows, width), torch.empty(rows, outputs)
     addresses = found[0].data_ptr(), found[1].data_ptr(), found[2].data_ptr()
     head, held = look_up(ids, positions, weights, factor, eps, addresses)
-    tasks = [(*head, *part) for part in parts(rows, 256, 16)]
+    tasks = [(*head, *part) for part in parts(rows, smallest=256, most=16)]
     run_tasks(forward_task, tasks, 0)
     del held  # what addresses were taken of has lived until here
     return found

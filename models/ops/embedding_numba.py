@@ -48,7 +48,7 @@ def _forward(
     by, out = torch.tensor([factor]), torch.empty(rows, width)
     operands = (ids, weights[0], positions, weights[1], by, out)
     head = [0 if t is None else t.data_ptr() for t in operands]
-    tasks = [(*head, width, *noise, *part) for part in parts(rows, 512, 16)]
+    tasks = [(*head, width, *noise, *part) for part in parts(rows, smallest=512, most=16)]
     run_tasks(forward_task, tasks, 0)
     return out
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.feed_forward_kernels import BLOCK, backward_task, forward_task
-from models.ops.panels import kept, lanes, padded, panels_in, panels_out, up
+from models.ops.panels import kept, lanes, padded, panels_in, panels_out, trimmed, up
 from models.ops.parts import row_parts, summed_parts
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
@@ -45,7 +45,7 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
         dx, *gradients = _backward(x, tuple(weights), dy, ctx.smooth, ctx.noise)
-        return dx[: ctx.rows], *gradients, None, None
+        return trimmed(dx, ctx.rows, dx.shape[1]), *gradients, None, None
 
 
 def _dense(x: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 PyTorch's `index_select` writes zeros for all other rows and adds them to what else reaches the
 tensor. Of a batch's T rows a model that predicts last items chooses one a history, so on a CPU the
-gradient is sparse here: `post_mixer` takes it as it is where nothing else reaches its sum, and
-autograd adds it in place to a whole gradient that comes after it.
+gradient is sparse here. `post_mixer` reads no other rows where nothing else reaches its sum, as in
+SASRec; elsewhere autograd adds the rows in place to the whole gradient that comes after them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from models.ops.backend import resolve_dense
 
@@ -22,7 +21,8 @@ def gather(rows: Tensor, index: Tensor, *, backend: str = "auto") -> Tensor:
 
     Args:
         backend: see `resolve_dense` in models/ops/backend.py. With `numba` the gradient is sparse:
-            `rows` must come from `post_mixer` or `add_norm`, or be read whole by others too.
+            `rows` must come from `post_mixer` or `add_norm`, or be read whole by others too, since
+            few operations take a sparse gradient.
     """
     if not _sparse(rows, backend):
         return rows.index_select(0, index)
@@ -41,6 +41,11 @@ def gradient_last(rows: Tensor, *, backend: str = "auto") -> Tensor:
     return same
 
 
+def dense(gradient: Tensor) -> Tensor:
+    """A gradient with all of its rows."""
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
 def _sparse(rows: Tensor, backend: str) -> bool:
     wanted = torch.is_grad_enabled() and rows.requires_grad
     return wanted and resolve_dense(backend, rows) == "numba"
@@ -54,9 +59,10 @@ class _Gather(torch.autograd.Function):
         return rows.index_select(0, index)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
+        if torch.is_grad_enabled():  # `create_graph`: PyTorch then adds no sparse to a whole one
+            return gradient.new_zeros(ctx.shape).index_copy(0, index, gradient), None
         found = torch.sparse_coo_tensor(
             index[None], gradient, ctx.shape, check_invariants=False, is_coalesced=True
         )

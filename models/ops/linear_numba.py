@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from models.ops.linear import FEW_ROWS
 from models.ops.linear_kernels import backward_task, forward_task
-from models.ops.panels import kept, lanes, padded, panels_in, panels_out, up
+from models.ops.panels import kept, lanes, padded, panels_in, panels_out, trimmed, up
 from models.ops.parts import row_parts, summed_parts
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
@@ -37,7 +37,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         dense = _dense(x)
         ctx.save_for_backward(dense, weight)
-        ctx.rows, ctx.has_bias = x.shape[0], bias is not None
+        ctx.shape, ctx.has_bias = x.shape, bias is not None
         return _forward(dense, weight, bias, training=True)[: x.shape[0], : weight.shape[0]]
 
     @staticmethod
@@ -46,7 +46,8 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wanted = (*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2])
         dx, dweight, dbias = _backward(x, weight, dy, wanted)
-        return None if dx is None else dx[: ctx.rows], dweight, dbias
+        dx = None if dx is None else trimmed(dx, *ctx.shape)
+        return dx, dweight, dbias
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ def _backward(
     run_tasks(backward_task, tasks, 0)
     labels, columns = weight.shape
     return (
-        None if dx is None else dx[:, :columns],
+        dx,
         None if dweight is None else dweight.sum(0)[:labels, :columns],
         None if dbias is None else dbias.sum(0)[:labels],
     )

@@ -84,3 +84,10 @@ def padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
     if matrix.shape == (rows, columns):
         return matrix
     return F.pad(matrix, (0, columns - matrix.shape[1], 0, rows - matrix.shape[0]))
+
+
+def trimmed(matrix: Tensor, rows: int, columns: int) -> Tensor:
+    """The first rows and columns; the matrix itself where it has no others, since autograd adds
+    gradients in place only to a tensor that is nobody's view.
+    """
+    return matrix if matrix.shape == (rows, columns) else matrix[:rows, :columns]

@@ -7,9 +7,9 @@ from __future__ import annotations
 from models.ops.simd_matmul import ROWS
 
 
-def parts(rows: int, smallest: int, most: int, step: int = 1) -> list[tuple[int, int]]:
+def parts(rows: int, *, smallest: int, most: int, step: int = 1) -> list[tuple[int, int]]:
     """Bounds of at most `most` parts of about equal size, each of at least `smallest` rows where
-    there are so many, and of whole steps.
+    there are so many, and of whole steps, of which `rows` is a multiple.
     """
     steps = rows // step
     count = max(1, min(most, rows // smallest))
@@ -18,9 +18,9 @@ def parts(rows: int, smallest: int, most: int, step: int = 1) -> list[tuple[int,
 
 def row_parts(rows: int) -> list[tuple[int, int]]:
     """For work that writes rows alone: whole tiles, small enough for threads to share evenly."""
-    return parts(rows, 128, 32, ROWS)
+    return parts(rows, smallest=128, most=32, step=ROWS)
 
 
 def summed_parts(rows: int, step: int = ROWS) -> list[tuple[int, int]]:
     """For work where each part has a gradient of all weights of its own: few, and not too small."""
-    return parts(rows, 256, 16, step)
+    return parts(rows, smallest=256, most=16, step=step)

@@ -11,7 +11,8 @@ them, where 12 is the sum also of a post-norm model, and
     21 to 26 seed and threshold of dropout behind the output layer, on the inner values and behind
     the feed-forward network, 27 to 29 panels of the output, inner and outer layer for gradients, 30
     gradient of the sum (T, D) or 0, 31 of normed (T, D), 32 of the residual (T, D), 33 of mixed
-    (T, K), 34 how many rows 30 has where it has some only, (M, D), 35 their numbers, ascending
+    (T, K), 34 how many rows 30 has where it has some only, (M, D), else 0, 35 their numbers,
+    ascending
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.panels import padded, panels_in, up
+from models.ops.gather import dense
+from models.ops.panels import padded, panels_in, trimmed, up
 from models.ops.parts import row_parts, summed_parts
 from models.ops.post_mixer import Weights
 from models.ops.post_mixer_numba import head_of
@@ -65,7 +66,7 @@ class _PostMixer(torch.autograd.Function):
         mixed, residual, total, *tensors = ctx.saved_tensors
         weights = Weights(*tensors)
         some, dtotal = _rows_of(dtotal)
-        dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dnormed)
+        dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dense(dnormed))
         dmixed, dresidual = torch.empty(mixed.shape), torch.empty(residual.shape)
         # The values of the last norm are not made again: nothing reads their address.
         operands = mixed, residual, total, total
@@ -84,7 +85,8 @@ class _PostMixer(torch.autograd.Function):
         del held
         gradients = sums.sum(0).split(sizes)
         shaped = [each.view(w.shape) for each, w in zip(gradients, weights, strict=True)]
-        return dmixed[: ctx.rows], dresidual[: ctx.rows], *shaped, None, None, None, None
+        both = (trimmed(d, ctx.rows, d.shape[1]) for d in (dmixed, dresidual))
+        return *both, *shaped, None, None, None, None
 
 
 def _rows_of(dtotal: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

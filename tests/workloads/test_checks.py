@@ -10,16 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
+import data
 import models.mamba4rec
 import models.sasrec
+from data.batches import Batch
 from measure.ranking import ranks
 from models.base import NotSupported
+from workloads import checks
 from workloads.checks import (
     Incorrect,
     check_kernels,
     check_padding,
     check_ranks,
     check_step,
+    check_training,
 )
 from workloads.setting import Setting, check_device
 
@@ -66,6 +70,55 @@ def test_a_kernel_that_is_off_in_long_histories_or_many_rows_alone_is_incorrect(
     monkeypatch.setattr(models.sasrec, "first_layer", wrong_layer)
     with pytest.raises(Incorrect, match=message):
         check_kernels(setting("sasrec", seq_len=400).make_model())
+
+
+def test_a_gradient_that_is_off_in_long_histories_alone_is_incorrect(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_attention = models.sasrec.attention_packed
+
+    def wrong_attention(qkv: Tensor, offsets: Tensor, **how: Any) -> Tensor:
+        mixed = true_attention(qkv, offsets, **how)
+        if how["backend"] == "auto" and int(offsets.diff().max()) > 256:
+            mixed.register_hook(lambda gradient: gradient * 1.1)
+        return mixed
+
+    given = setting("sasrec", seq_len=400)
+    check_training(given.make_model(), given)
+    monkeypatch.setattr(models.sasrec, "attention_packed", wrong_attention)
+    with pytest.raises(Incorrect, match="gradient of item_embedding"):
+        check_training(given.make_model(), given)
+
+
+@pytest.mark.parametrize("wrong", [1, 2, 3])
+def test_one_batch_at_a_kink_of_relu_is_forgiven_three_are_not(
+    wrong: int, setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def kinked(model: Any, plain: Any, setting: Any, batch: Batch) -> None:
+        seen.append(batch.item_seq)
+        if len(seen) <= wrong:
+            raise Incorrect("gradient of a bias")
+
+    monkeypatch.setattr(checks, "_check_gradients", kinked)
+    given = setting("sasrec", batch_size=4)
+    if wrong == 3:
+        with pytest.raises(Incorrect, match="of a bias"):
+            check_training(given.make_model(), given)
+    else:
+        check_training(given.make_model(), given)
+        assert len(seen) == wrong + 2
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_a_large_catalogue_is_checked_in_few_histories() -> None:
+    few = data.load("synthetic_u60_i50_n30", progress=False)
+    rows = []
+    for items in (50, 10**6):
+        log = dataclasses.replace(few, num_items=items)
+        rows.append(len(checks._many(Setting("sasrec", log, "all", 24, 8), 0).item_seq))
+    assert rows == [40, 9]
 
 
 def test_a_kernel_that_gives_nan_is_incorrect(

@@ -96,3 +96,12 @@ def test_in_place_the_sum_stands_where_x_was(width: int, training: bool) -> None
             assert (results[0] is x) == in_place
             found.append((*results, *(gradients(results, given) if training else ())))
     assert all(torch.equal(mine, other) for mine, other in zip(*found, strict=True))
+
+
+def test_in_place_what_does_not_lie_in_one_piece_is_left_alone() -> None:
+    x, gamma, beta = torch.randn(64, 32).T, torch.ones(64), torch.zeros(64)
+    before = x.clone()
+    with torch.no_grad():
+        found = add_norm(x, None, gamma, beta, eps=1e-8, in_place=True, backend="numba")
+    assert torch.equal(x, before)
+    assert torch.equal(found[0], before)

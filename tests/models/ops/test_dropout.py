@@ -50,9 +50,20 @@ def test_in_place_it_is_the_same(shape: tuple[int, int], training: bool) -> None
             leaf = torch.linspace(1, 2, shape[0] * shape[1]).view(shape).requires_grad_()
             x = leaf * 2
             y = dropout(x, 0.3, in_place=in_place)
-            assert (y.data_ptr() == x.data_ptr()) == (in_place and y.numel() % 16 == 0)
+            taken = in_place and y.numel() % 16 == 0
+            assert (y.data_ptr() == x.data_ptr()) == taken
+            assert not training or x._version == int(taken)
             found.append((y, *(torch.autograd.grad(y.sin().sum(), leaf) if training else ())))
     assert all(torch.equal(mine, other) for mine, other in zip(*found, strict=True))
+
+
+def test_in_place_what_does_not_lie_in_one_piece_is_left_alone() -> None:
+    x = torch.ones(64, 32).T
+    torch.manual_seed(2)
+    y = dropout(x, 0.3, in_place=True)
+    assert bool((x == 1).all())
+    torch.manual_seed(2)
+    assert torch.equal(dropout(x.contiguous(), 0.3), y)
 
 
 def test_the_seed_decides_and_nothing_is_dropped_without_probability() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import models.sasrec
 from models.ops.add_norm import add_norm
 from models.ops.gather import gather, gradient_last
 from models.ops.post_mixer import Weights, post_mixer
@@ -102,6 +104,76 @@ def test_rows_taken_twice_add_up() -> None:
         gradients.append(torch.autograd.grad(loss, leaves[:2]))
     for mine, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("post_norm", [False, True])
+def test_the_sums_gradient_arrives_as_those_rows_alone(post_norm: bool) -> None:
+    """And the normed rows' alone too, which are made whole."""
+    seen: list[Tensor] = []
+    gradients = []
+    for backend in ("numba", "torch"):
+        leaves = made()
+        mixed, residual, *weights = leaves
+        found = post_mixer(
+            mixed, residual, Weights(*weights), eps=(1e-8, 1e-8), activation="relu",
+            post_norm=post_norm,
+        )[int(post_norm)]  # fmt: skip
+        found.register_hook(seen.append)
+        gather(found, torch.tensor([4, 5]), backend=backend).sin().sum().backward()
+        gradients.append([t.grad for t in leaves if t.grad is not None])
+    assert [gradient.is_sparse for gradient in seen] == [True, False]
+    for mine, plain in zip(*gradients, strict=False):
+        torch.testing.assert_close(mine, plain, rtol=1e-6, atol=1e-6)
+
+
+def test_a_whole_gradient_behind_it_is_added_to_in_place() -> None:
+    where = []
+    x = torch.ones(20, WIDTH, requires_grad=True)
+    rows, _ = add_norm(x, None, torch.ones(WIDTH), torch.zeros(WIDTH), eps=1e-5)
+    rows.register_hook(lambda gradient: where.append(gradient.data_ptr()))
+    every = gradient_last(rows)
+    every.register_hook(lambda gradient: where.append(gradient.data_ptr()))
+    chosen = gather(rows, torch.tensor([3]))
+    (every.clone() * 2 + chosen.sum()).sum().backward()
+    assert where[0] == where[1]
+    assert x.grad is not None
+    assert x.grad[3].tolist() == [2 + 20 * WIDTH] * WIDTH
+    assert x.grad[4].tolist() == [2.0] * WIDTH
+
+
+@pytest.mark.parametrize("name", ["sasrec", "bert4rec", "mamba4rec"])
+def test_with_create_graph_a_models_gradients_are_the_same(name: str) -> None:
+    model = models.get(name)(30, 12)
+    torch.manual_seed(0)
+    item_seq = torch.randint(1, 31, (40, 11))
+    lengths = torch.arange(40) % 11 + 1
+    found = []
+    for create_graph in (False, True):
+        loss = model.eval().last_hidden(item_seq, lengths).sin().sum()
+        found.append(torch.autograd.grad(
+            loss, list(model.parameters()), create_graph=create_graph, allow_unused=True
+        ))  # fmt: skip
+    for mine, other in zip(*found, strict=True):
+        assert (mine is None) == (other is None)
+        if mine is not None:
+            torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
+
+
+def test_sasrecs_residual_goes_back_as_last_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def watched(*args: Any, **how: Any) -> tuple[Tensor, Tensor]:
+        total, normed = post_mixer(*args, **how)
+        total.register_hook(seen.append)
+        return total, normed
+
+    monkeypatch.setattr(models.sasrec, "post_mixer", watched)
+    model = models.get("sasrec")(30, 12)
+    item_seq, lengths = torch.randint(1, 31, (40, 11)), torch.arange(40) % 11 + 1
+    model.last_hidden(item_seq, lengths).sin().sum().backward()
+    assert [(g.is_sparse, g.coalesce().values().shape[0]) for g in seen if g is not None] == [
+        (True, 40)
+    ]
 
 
 def test_without_gradients_it_is_plain() -> None:

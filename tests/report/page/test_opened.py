@@ -18,7 +18,7 @@ OUTLINE_SCRIPT = """
     + '.chart, .plot svg, .scroll.tall, .card, footer')].map((element) => {
   const box = element.getBoundingClientRect();
   const frame = element.parentElement.getBoundingClientRect();
-  const width = Math.min(box.width, frame.width);
+  const width = element.matches('table') ? Math.min(box.width, frame.width) : box.width;
   const name = element.id || element.getAttribute('name') || element.classList[0] || '';
   return {
     element: element.tagName.toLowerCase() + (name ? '.' + name : ''),
