@@ -69,6 +69,8 @@ PART_OF = {
     "_LinearCrossEntropy": "loss",
     "aten::cross_entropy_loss": "loss",
     "optimizer": "optimizer",
+    "_Gather": "rest",
+    "_Same": "rest",
 }
 _STEPS = 9
 _STEP = "a step of training"

@@ -79,6 +79,10 @@ class TensorBytes:
         self._see(tensor)
 
     def _see(self, tensor: Tensor) -> None:
+        if tensor.layout == torch.sparse_coo:
+            self._see(tensor._indices())
+            self._see(tensor._values())
+            return
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self._known or not size:

@@ -48,6 +48,20 @@ def test_a_peak_is_the_most_alive_at_once_and_views_are_not_counted_again() -> N
     assert counter.peak == 1000 * F
 
 
+def test_a_sparse_tensor_counts_as_its_indices_and_values() -> None:
+    index, values = torch.tensor([[1, 5]]), torch.ones(2, 8)
+    counter = TensorBytes()
+    with counter.phase("one"):
+        sparse = torch.sparse_coo_tensor(
+            index.clone(), values * 2, (100, 8), check_invariants=False
+        )
+        assert counter.alive == 2 * 8 + 2 * 8 * F
+        whole = sparse.to_dense()
+        assert counter.alive == 2 * 8 + (2 + 100) * 8 * F
+        del sparse, whole
+        assert counter.alive == 0
+
+
 def test_what_was_there_before_counts_for_nothing_unless_it_is_shown() -> None:
     old = torch.ones(1000, requires_grad=True)
     given = torch.from_numpy(old.detach().numpy().copy())
