@@ -23,7 +23,7 @@ from models.ops.threads import run_tasks
 
 def add_norm_numba(
     x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
-    noise: tuple[int, int], in_place: bool = False,
+    noise: tuple[int, int], in_place: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x and residual (T, D), gamma and beta (D,); seed and threshold -> sum, normed."""
     in_place = in_place and x.is_contiguous()

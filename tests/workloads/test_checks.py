@@ -99,7 +99,7 @@ def test_one_batch_at_a_kink_of_relu_is_forgiven_three_are_not(
     def kinked(model: Any, plain: Any, setting: Any, batch: Batch) -> None:
         seen.append(batch.item_seq)
         if len(seen) <= wrong:
-            raise Incorrect("gradient of a bias")
+            raise checks._OtherGradient("gradient of a bias")
 
     monkeypatch.setattr(checks, "_check_gradients", kinked)
     given = setting("sasrec", batch_size=4)
@@ -110,6 +110,23 @@ def test_one_batch_at_a_kink_of_relu_is_forgiven_three_are_not(
         check_training(given.make_model(), given)
         assert len(seen) == wrong + 2
     assert not torch.equal(seen[0], seen[1])
+
+
+def test_a_loss_that_is_off_in_one_batch_is_not_forgiven(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = setting("sasrec", batch_size=4)
+    model, calls = given.make_model(), []
+    true_loss = model.loss
+
+    def wrong_once(batch: Batch) -> Tensor:
+        calls.append(batch)
+        return true_loss(batch) * (1.1 if len(calls) == 1 else 1.0)
+
+    monkeypatch.setattr(model, "loss", wrong_once)
+    with pytest.raises(Incorrect, match="loss: differs"):
+        check_training(model, given)
+    assert len(calls) == 1
 
 
 def test_a_large_catalogue_is_checked_in_few_histories() -> None:

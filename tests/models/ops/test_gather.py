@@ -122,7 +122,7 @@ def test_the_sums_gradient_arrives_as_those_rows_alone(post_norm: bool) -> None:
         gather(found, torch.tensor([4, 5]), backend=backend).sin().sum().backward()
         gradients.append([t.grad for t in leaves if t.grad is not None])
     assert [gradient.is_sparse for gradient in seen] == [True, False]
-    for mine, plain in zip(*gradients, strict=False):
+    for mine, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-6, atol=1e-6)
 
 
