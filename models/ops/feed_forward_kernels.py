@@ -16,8 +16,6 @@ from numba import types
 
 from models.ops.simd import (
     LANES,
-    clear,
-    copy,
     floats,
     load,
     native,
@@ -29,7 +27,7 @@ from models.ops.simd import (
 from models.ops.simd_gelu import gelu, gelu_slope
 from models.ops.simd_math import maximum, where_positive
 from models.ops.simd_matmul import WIDTH
-from models.ops.simd_product import product
+from models.ops.simd_product import add_product, product
 from models.ops.simd_random import RESOLUTION, drop
 
 # Rows of a block; `scratch_floats` is three of them by E.
@@ -47,15 +45,12 @@ def forward(
     start: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Write y = drop(act(x weight1^T + bias1)) weight2^T + bias2 of rows start..stop."""
-    bias1, bias2, y, inner = floats(bias1_at), floats(bias2_at), floats(y_at), floats(scratch_at)
+    inner = floats(scratch_at)
     scale = _WHOLE / (_WHOLE - np.float32(threshold))
     for first in range(start, stop, BLOCK):
         rows = min(BLOCK, stop - first)
-        for row in range(rows):
-            copy(inner, row * wide, bias1, 0, wide)
-            copy(y, (first + row) * width, bias2, 0, width)
         product(
-            scratch_at, wide, x_at + 4 * first * width, width, 1,
+            scratch_at, wide, bias1_at, x_at + 4 * first * width, width, 1,
             panels1_at, width, WIDTH, rows, wide, width,
         )  # fmt: skip
         for at in range(0, rows * wide, LANES):
@@ -68,7 +63,7 @@ def forward(
                 value = drop(value, seed, first * wide + at, threshold, scale)
             store(inner, at, value)
         product(
-            y_at + 4 * first * width, width, scratch_at, wide, 1,
+            y_at + 4 * first * width, width, bias2_at, scratch_at, wide, 1,
             panels2_at, wide, WIDTH, rows, width, wide,
         )  # fmt: skip
 
@@ -81,8 +76,7 @@ def backward(
     start: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Write dx of some rows, and add their part to the gradients of weights and biases."""
-    bias1, dy, dx = floats(bias1_at), floats(dy_at), floats(dx_at)
-    dbias1, dbias2 = floats(dbias1_at), floats(dbias2_at)
+    dy, dbias1, dbias2 = floats(dy_at), floats(dbias1_at), floats(dbias2_at)
     slope_at = scratch_at + 4 * BLOCK * wide
     dinner_at = slope_at + 4 * BLOCK * wide
     inner, slope, dinner = floats(scratch_at), floats(slope_at), floats(dinner_at)
@@ -90,9 +84,10 @@ def backward(
     for first in range(start, stop, BLOCK):
         rows = min(BLOCK, stop - first)
         x_here, dy_here = x_at + 4 * first * width, dy_at + 4 * first * width
-        for row in range(rows):
-            copy(inner, row * wide, bias1, 0, wide)
-        product(scratch_at, wide, x_here, width, 1, panels1_at, width, WIDTH, rows, wide, width)
+        product(
+            scratch_at, wide, bias1_at, x_here, width, 1,
+            panels1_at, width, WIDTH, rows, wide, width,
+        )  # fmt: skip
         for at in range(0, rows * wide, LANES):
             value = load(inner, at)
             if smooth:
@@ -106,8 +101,9 @@ def backward(
                 change = drop(change, seed, first * wide + at, threshold, scale)
             store(inner, at, value)
             store(slope, at, change)
-        clear(dinner, 0, rows * wide)
-        product(dinner_at, wide, dy_here, width, 1, panels2_in_at, width, WIDTH, rows, wide, width)
+        product(
+            dinner_at, wide, 0, dy_here, width, 1, panels2_in_at, width, WIDTH, rows, wide, width
+        )  # fmt: skip
         for row in range(rows):
             for c in range(0, wide, LANES):
                 at = row * wide + c
@@ -116,13 +112,12 @@ def backward(
                 store(dbias1, c, load(dbias1, c) + value)
             for c in range(0, width, LANES):
                 store(dbias2, c, load(dbias2, c) + load(dy, (first + row) * width + c))
-        clear(dx, first * width, rows * width)
         product(
-            dx_at + 4 * first * width, width, dinner_at, wide, 1,
+            dx_at + 4 * first * width, width, 0, dinner_at, wide, 1,
             panels1_in_at, wide, WIDTH, rows, width, wide,
         )  # fmt: skip
-        product(dweight1_at, width, dinner_at, 1, wide, x_here, 1, width, wide, width, rows)
-        product(dweight2_at, wide, dy_here, 1, width, scratch_at, 1, wide, width, wide, rows)
+        add_product(dweight1_at, width, dinner_at, 1, wide, x_here, 1, width, wide, width, rows)
+        add_product(dweight2_at, wide, dy_here, 1, width, scratch_at, 1, wide, width, wide, rows)
 
 
 _forward_arguments = unpack(13)

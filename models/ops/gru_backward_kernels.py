@@ -26,7 +26,7 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_matmul import ROWS, WIDTH
-from models.ops.simd_product import product
+from models.ops.simd_product import add_product, product
 
 # Rows whose gradients wait for the products that sum over rows; the best of 32 .. 256.
 BLOCK = 96
@@ -46,8 +46,10 @@ def _sum_block(
     """
     slope, dbias, dx = floats(slope_at), floats(dbias_at), floats(dx_at)
     pitch, wide = width + states + LANES, 4 * states + LANES
-    product(dweight_ih_at, width, slope_at, 1, wide, input_at, 1, pitch, 3 * states, width, count)
-    product(
+    add_product(
+        dweight_ih_at, width, slope_at, 1, wide, input_at, 1, pitch, 3 * states, width, count
+    )
+    add_product(
         dweight_hh_at, states, slope_at + 4 * states, 1, wide, input_at + 4 * width, 1, pitch,
         3 * states, states, count,
     )  # fmt: skip
@@ -58,9 +60,8 @@ def _sum_block(
         store(dbias, c, total)
     if dx_at != 0:
         result, rows = floats(scratch_at), (count + ROWS - 1) // ROWS * ROWS
-        clear(result, 0, rows * width)
         product(
-            scratch_at, width, slope_at, wide, 1, panels_at, 3 * states, WIDTH,
+            scratch_at, width, 0, slope_at, wide, 1, panels_at, 3 * states, WIDTH,
             rows, width, 3 * states,
         )  # fmt: skip
         for row in range(count):
@@ -136,7 +137,7 @@ def backward(
                     store(slope, to + 3 * states + e, dn * r)
                     store(dh, i * states + e, dout * z)
             if t > 0:
-                product(
+                add_product(
                     scratch_at, states, slope_at + 4 * (count * wide + states), wide, 1,
                     panels_hh_at, 3 * states, WIDTH, (active + ROWS - 1) // ROWS * ROWS, states,
                     3 * states,

@@ -35,7 +35,7 @@ from models.ops.simd import (
 )
 from models.ops.simd_math import exp2, sigmoid
 from models.ops.simd_matmul import ROWS, WIDTH
-from models.ops.simd_product import product
+from models.ops.simd_product import add_product, product
 from models.ops.simd_row import store_sums
 
 # Sequences that dot products serve; more are cheaper in tiles.
@@ -139,41 +139,39 @@ def step_few(
 @separate
 def _step_many(
     xh_at: int, gates_at: int, panels_ih_at: int, panels_hh_at: int, bias_ih_at: int,
-    bias_hh_at: int, kept_at: int, width: int, states: int, active: int, ready: bool, fresh: bool,
+    bias_hh_at: int, both_at: int, kept_at: int, width: int, states: int, active: int,
+    ready: bool, fresh: bool,
 ) -> None:  # fmt: skip
     """One step of some sequences, x and h (active, D + E); h is updated, the gates kept.
 
-    `ready`: the gates come as W_ih x (active, 4E), of which the first 3E count.
+    both: b_ih + b_hh of r and z. `ready`: the gates (active, 4E) hold what W_ih x and these biases
+    are of r and z, and W_in x + b_in where n is to come.
     """
     xh, gates, kept = floats(xh_at), floats(gates_at), floats(kept_at)
-    bias_ih, bias_hh = floats(bias_ih_at), floats(bias_hh_at)
+    bias_hh = floats(bias_hh_at)
     pitch, wide = width + states, 4 * states
     rows = (active + ROWS - 1) // ROWS * ROWS
-    for i in range(active):
-        at = i * wide
-        for e in range(0, 2 * states, LANES):
-            both = load(bias_ih, e) + load(bias_hh, e)
-            if ready:
-                both = both + load(gates, at + e)
-            store(gates, at + e, both)
-        for e in range(2 * states, 3 * states, LANES):
-            own = load(bias_ih, e)
-            if ready:
-                own = own + load(gates, at + e)
-            store(gates, at + states + e, own)
-        copy(gates, at + 2 * states, bias_hh, 2 * states, states)
+    own_at = gates_at + 8 * states  # W_hn h + b_hn
     if not ready:
         product(
-            gates_at, wide, xh_at, pitch, 1, panels_ih_at, width, WIDTH, rows, 2 * states, width
+            gates_at, wide, both_at, xh_at, pitch, 1, panels_ih_at, width, WIDTH,
+            rows, 2 * states, width,
         )  # fmt: skip
         product(
-            gates_at + 12 * states, wide, xh_at, pitch, 1, panels_ih_at + 8 * states * width, width,
-            WIDTH, rows, states, width,
+            gates_at + 12 * states, wide, bias_ih_at + 8 * states, xh_at, pitch, 1,
+            panels_ih_at + 8 * states * width, width, WIDTH, rows, states, width,
         )  # fmt: skip
-    if not fresh:
+    if fresh:
+        for i in range(active):
+            copy(gates, i * wide + 2 * states, bias_hh, 2 * states, states)
+    else:
+        h_at = xh_at + 4 * width
+        add_product(
+            gates_at, wide, h_at, pitch, 1, panels_hh_at, states, WIDTH, rows, 2 * states, states
+        )  # fmt: skip
         product(
-            gates_at, wide, xh_at + 4 * width, pitch, 1, panels_hh_at, states, WIDTH,
-            rows, 3 * states, states,
+            own_at, wide, bias_hh_at + 8 * states, h_at, pitch, 1,
+            panels_hh_at + 8 * states * states, states, WIDTH, rows, states, states,
         )  # fmt: skip
     for i in range(active):
         at, h = i * wide, i * pitch + width
@@ -207,7 +205,8 @@ def forward(
     starts, lengths, places = integers(starts_at), integers(lengths_at), integers(places_at)
     pitch, wide = width + states, 4 * states
     active = stop - first
-    xh_at = scratch_at + 4 * SUMS_SCRATCH
+    both_at = scratch_at + 4 * SUMS_SCRATCH
+    xh_at = both_at + 8 * states
     gates_at = xh_at + 4 * ((active + ROWS - 1) // ROWS * ROWS) * pitch
     after_at = gates_at + 4 * FEW * wide  # behind the gates of few sequences
     xh, gates, after = floats(xh_at), floats(gates_at), floats(after_at)
@@ -217,6 +216,9 @@ def forward(
     ready_at = gates_at
     if projected_at == 0:
         ready_at = 0
+    both, bias_ih, bias_hh = floats(both_at), floats(bias_ih_at), floats(bias_hh_at)
+    for e in range(0, 2 * states, LANES):
+        store(both, e, load(bias_ih, e) + load(bias_hh, e))
     for i in range(active):
         clear(xh, i * pitch + width, states)
     for t in range(lengths[first]):
@@ -227,7 +229,15 @@ def forward(
             if projected_at != 0:
                 if ids_at != 0:
                     row = ids[row]
-                copy(gates, i * wide, projected, row * 3 * states, 3 * states)
+                row *= 3 * states
+                if active <= FEW:
+                    copy(gates, i * wide, projected, row, 3 * states)
+                else:
+                    for e in range(0, 2 * states, LANES):
+                        store(gates, i * wide + e, load(both, e) + load(projected, row + e))
+                    for e in range(2 * states, 3 * states, LANES):
+                        value = load(bias_ih, e) + load(projected, row + e)
+                        store(gates, i * wide + states + e, value)
             else:
                 copy(xh, i * pitch, x, row * width, width)
         if active <= FEW:
@@ -240,8 +250,8 @@ def forward(
                 copy(xh, i * pitch + width, after, i * states, states)
         else:
             _step_many(
-                xh_at, gates_at, panels_ih_at, panels_hh_at, bias_ih_at, bias_hh_at, kept_now,
-                width, states, active, projected_at != 0, t == 0,
+                xh_at, gates_at, panels_ih_at, panels_hh_at, bias_ih_at, bias_hh_at, both_at,
+                kept_now, width, states, active, projected_at != 0, t == 0,
             )  # fmt: skip
         if kept_at != 0:
             kept_now += 4 * active * wide
@@ -255,7 +265,7 @@ def forward(
 
 def forward_scratch(width: int, states: int, most: int) -> int:
     """Floats that `forward` needs for groups of at most so many sequences, whole tiles."""
-    return SUMS_SCRATCH + most * (width + 5 * states)
+    return SUMS_SCRATCH + 2 * states + most * (width + 5 * states)
 
 
 _forward_arguments = unpack(20)

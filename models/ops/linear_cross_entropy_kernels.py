@@ -19,7 +19,6 @@ from numba import types
 from models.ops.simd import (
     LANES,
     clear,
-    copy,
     floats,
     integers,
     lane_sum,
@@ -31,7 +30,8 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_math import exp2, maximum
-from models.ops.simd_matmul import ROWS, WIDTH, multiply_tile
+from models.ops.simd_matmul import ROWS, WIDTH, add_tile
+from models.ops.simd_product import add_product, product
 
 # Classes whose weights stay in the cache while all positions of a block go over them.
 _DEPTH = 256
@@ -54,8 +54,7 @@ def block_loss(
     losses: (M,). A gradient's address of 0 means that it is not wanted. Positions at or beyond
     `positions` are padding.
     """
-    hidden, panels, weight = floats(hidden_at), floats(panels_at), floats(weight_at)
-    bias, targets, losses = floats(bias_at), integers(targets_at), floats(losses_at)
+    hidden, targets, losses = floats(hidden_at), integers(targets_at), floats(losses_at)
     dhidden, dweight, dbias = floats(dhidden_at), floats(dweight_at), floats(dbias_at)
     # Rows one cache line apart from a power of two, where a column would fall on one cache set.
     pitch = classes + LANES
@@ -67,14 +66,10 @@ def block_loss(
         clear(dbias, 0, classes)
     for first in range(start, stop, block):
         rows = min(block, stop - first)
-        for row in range(rows):
-            copy(logits, row * pitch, bias, 0, classes)
-        for left in range(0, classes, WIDTH):
-            for row in range(0, rows, ROWS):
-                multiply_tile(
-                    logits, row * pitch + left, pitch, hidden, (first + row) * width, width, 1,
-                    panels, left * width, WIDTH, width,
-                )  # fmt: skip
+        product(
+            scratch_at, pitch, bias_at, hidden_at + 4 * first * width, width, 1,
+            panels_at, width, WIDTH, rows, classes, width,
+        )  # fmt: skip
         for row in range(rows):
             base = row * pitch
             if first + row >= positions:
@@ -108,19 +103,16 @@ def block_loss(
         if dhidden_at != 0:
             clear(dhidden, first * width, rows * width)
             for top_class in range(0, classes, _DEPTH):
-                depth = min(_DEPTH, classes - top_class)
-                for left in range(0, width, WIDTH):
-                    for row in range(0, rows, ROWS):
-                        multiply_tile(
-                            dhidden, (first + row) * width + left, width,
-                            logits, row * pitch + top_class, pitch, 1,
-                            weight, top_class * width + left, width, depth,
-                        )  # fmt: skip
+                add_product(
+                    dhidden_at + 4 * first * width, width,
+                    scratch_at + 4 * top_class, pitch, 1, weight_at + 4 * top_class * width, 1,
+                    width, rows, width, min(_DEPTH, classes - top_class),
+                )  # fmt: skip
         if dweight_at != 0:
             for c in range(0, classes, ROWS):
                 for left in range(0, width, WIDTH):
-                    multiply_tile(
-                        dweight, c * width + left, width, logits, c, 1, pitch,
+                    add_tile(
+                        dweight, c * width + left, width, dweight, 0, logits, c, 1, pitch,
                         hidden, first * width + left, width, rows,
                     )  # fmt: skip
 

@@ -34,7 +34,7 @@ from models.ops.simd import (
 )
 from models.ops.simd_math import exp2, maximum
 from models.ops.simd_matmul import WIDTH
-from models.ops.simd_product import product
+from models.ops.simd_product import add_product
 
 # Positions and classes of a block: its logits are a quarter of a second-level cache.
 POSITIONS, CLASSES = 256, 256
@@ -56,7 +56,7 @@ def _logits(
         offset = spread(bias, begin + c)
         for at in range(0, count, LANES):
             store(logits, c * PITCH + at, offset)
-    product(
+    add_product(
         logits_at, PITCH, weight_at + 4 * begin * width, width, 1,
         panels_at + 4 * first * width, width, WIDTH, classes, count, width,
     )  # fmt: skip
@@ -136,12 +136,12 @@ def gradients(
                     if dbias_at != 0:
                         dbias[target] -= share
             if dhidden_at != 0:
-                product(
+                add_product(
                     dhidden_at + 4 * first * width, width, scratch_at, 1, PITCH,
                     weight_at + 4 * begin * width, 1, width, count, width, classes,
                 )  # fmt: skip
             if dweight_at != 0:
-                product(
+                add_product(
                     dweight_at + 4 * begin * width, width, scratch_at, PITCH, 1,
                     hidden_at + 4 * first * width, 1, width, classes, width, count,
                 )  # fmt: skip

@@ -10,9 +10,9 @@ from typing import Any
 
 from numba import types
 
-from models.ops.simd import LANES, clear, copy, floats, load, native, separate, store, unpack
+from models.ops.simd import LANES, floats, load, native, separate, store, unpack
 from models.ops.simd_matmul import WIDTH
-from models.ops.simd_product import product
+from models.ops.simd_product import add_product, product
 
 _BLOCK = 64
 
@@ -23,16 +23,10 @@ def forward(
     x_row: int, inputs: int, outputs: int, start: int, stop: int, scratch_at: int,
 ) -> None:  # fmt: skip
     """Write y (T, N) of rows start..stop; x has rows `x_row` apart; bias_at may be 0."""
-    bias, y = floats(bias_at), floats(y_at)
     for first in range(start, stop, _BLOCK):
         rows = min(_BLOCK, stop - first)
-        for row in range(first, first + rows):
-            if bias_at == 0:
-                clear(y, row * outputs, outputs)
-            else:
-                copy(y, row * outputs, bias, 0, outputs)
         product(
-            y_at + 4 * first * outputs, outputs, x_at + 4 * first * x_row, x_row, 1,
+            y_at + 4 * first * outputs, outputs, bias_at, x_at + 4 * first * x_row, x_row, 1,
             panels_at, inputs, WIDTH, rows, outputs, inputs,
         )  # fmt: skip
 
@@ -46,7 +40,7 @@ def backward(
 
     An address of 0 means that this gradient is not wanted.
     """
-    dy, dx, dbias = floats(dy_at), floats(dx_at), floats(dbias_at)
+    dy, dbias = floats(dy_at), floats(dbias_at)
     for first in range(start, stop, _BLOCK):
         rows = min(_BLOCK, stop - first)
         slope_at = dy_at + 4 * first * outputs
@@ -55,13 +49,12 @@ def backward(
                 for c in range(0, outputs, LANES):
                     store(dbias, c, load(dbias, c) + load(dy, row * outputs + c))
         if dx_at != 0:
-            clear(dx, first * inputs, rows * inputs)
             product(
-                dx_at + 4 * first * inputs, inputs, slope_at, outputs, 1,
+                dx_at + 4 * first * inputs, inputs, 0, slope_at, outputs, 1,
                 panels_at, outputs, WIDTH, rows, inputs, outputs,
             )  # fmt: skip
         if dweight_at != 0:
-            product(
+            add_product(
                 dweight_at, inputs, slope_at, 1, outputs,
                 x_at + 4 * first * x_row, 1, x_row, outputs, inputs, rows,
             )  # fmt: skip

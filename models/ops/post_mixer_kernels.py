@@ -32,9 +32,9 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_gelu import gelu
-from models.ops.simd_math import EPS_UNIT, inverse_root, maximum
+from models.ops.simd_math import EPS_UNIT, inverse_root
 from models.ops.simd_matmul import WIDTH
-from models.ops.simd_product import product
+from models.ops.simd_product import add_product, product, rectified_product
 
 _BLOCK = 32
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -86,28 +86,29 @@ def forward(head_at: int, start: int, stop: int, scratch_at: int) -> None:
     total_at = scratch_at + 4 * _BLOCK * wide
     normed_at = total_at + 4 * _BLOCK * width
     base_at = normed_at if post_norm else total_at
-    inner, bias = floats(scratch_at), floats(head[7])
+    inner = floats(scratch_at)
     for first in range(start, stop, _BLOCK):
         rows, here = min(_BLOCK, stop - first), 4 * first * width
         _add(total_at, head[1] + here, head[3], rows, width)
-        product(
+        add_product(
             total_at, width, head[0] + 4 * first * keys, keys, 1,
             head[2], keys, WIDTH, rows, width, keys,
         )  # fmt: skip
         _norm_rows(total_at, normed_at, head[4], head[5], rows, width, head[19])
-        for row in range(rows):
-            copy(inner, row * wide, bias, 0, wide)
-        product(
-            scratch_at, wide, normed_at, width, 1, head[6], width, WIDTH, rows, wide, width
-        )  # fmt: skip
         if smooth:
+            product(
+                scratch_at, wide, head[7], normed_at, width, 1,
+                head[6], width, WIDTH, rows, wide, width,
+            )  # fmt: skip
             for at in range(0, rows * wide, LANES):
                 store(inner, at, gelu(load(inner, at)))
         else:
-            for at in range(0, rows * wide, LANES):
-                store(inner, at, maximum(load(inner, at), splat(_ZERO)))
+            rectified_product(
+                scratch_at, wide, head[7], normed_at, width, 1,
+                head[6], width, WIDTH, rows, wide, width,
+            )  # fmt: skip
         _add(base_at, base_at, head[9], rows, width)
-        product(base_at, width, scratch_at, wide, 1, head[8], wide, WIDTH, rows, width, wide)
+        add_product(base_at, width, scratch_at, wide, 1, head[8], wide, WIDTH, rows, width, wide)
         if not post_norm:
             copy(floats(head[12] + here), 0, floats(base_at), 0, rows * width)
         _norm_rows(base_at, head[13] + here, head[10], head[11], rows, width, head[20])

@@ -10,6 +10,7 @@ doi:10.1145/1356052.1356053): a tile of the result stays in registers over the w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir
@@ -24,61 +25,85 @@ ROWS = 4
 WIDTH = 4 * LANES if binding.get_host_cpu_features().get("avx512f") else LANES
 
 
-@emitted
-def multiply_tile(
-    typingctx: Any, c: Any, c_at: Any, c_row: Any, a: Any, a_at: Any, a_row: Any, a_column: Any,
-    b: Any, b_at: Any, b_row: Any, depth: Any,
-) -> Any:  # fmt: skip
-    """Add to c (ROWS, WIDTH) the product of a (ROWS, depth) and b (depth, WIDTH); depth >= 1.
+def _tile(begins: str, rectified: bool = False) -> Callable[..., Any]:
+    """A tile that begins with what c holds ("c"), with one row for all ("row") or with "zeros"."""
 
-    `x_at` is where a matrix starts, `x_row` the distance of its rows; `a` may be transposed, so its
-    columns have a distance as well. b and c have contiguous rows.
-    """
+    @emitted
+    def multiply(
+        typingctx: Any, c: Any, c_at: Any, c_row: Any, first: Any, first_at: Any,
+        a: Any, a_at: Any, a_row: Any, a_column: Any, b: Any, b_at: Any, b_row: Any, depth: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            c, c_at, c_row, first, first_at, a, a_at, a_row, a_column, b, b_at, b_row, depth = args
+            number = ir.IntType(64)
+            rows, vectors = range(ROWS), range(WIDTH // LANES)
+            kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+            fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+            zero = ir.Constant(VECTOR, [ir.Constant(FLOAT, 0.0)] * LANES)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        c, c_at, c_row, a, a_at, a_row, a_column, b, b_at, b_row, depth = args
-        number = ir.IntType(64)
-        rows, vectors = range(ROWS), range(WIDTH // LANES)
-        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-        fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+            def row_of(start: Any, distance: Any, i: int) -> Any:
+                return builder.add(start, builder.mul(distance, number(i)))
 
-        def row_of(start: Any, distance: Any, i: int) -> Any:
-            return builder.add(start, builder.mul(distance, number(i)))
+            def load_row(matrix: Any, start: Any) -> list[Any]:
+                places = (
+                    vector_at(builder, matrix, builder.add(start, number(LANES * j)))
+                    for j in vectors
+                )
+                return [builder.load(place, align=4, typ=VECTOR) for place in places]
 
-        def load_row(matrix: Any, start: Any) -> list[Any]:
-            places = (
-                vector_at(builder, matrix, builder.add(start, number(LANES * j))) for j in vectors
-            )
-            return [builder.load(place, align=4, typ=VECTOR) for place in places]
+            if begins == "c":
+                before = [load_row(c, row_of(c_at, c_row, i)) for i in rows]
+            elif begins == "row":
+                before = [load_row(first, first_at)] * ROWS
+            else:
+                before = [[zero] * len(vectors)] * ROWS
+            entry = builder.block
+            loop = builder.append_basic_block("depth")
+            done = builder.append_basic_block("done")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k = builder.phi(number)
+            k.add_incoming(number(0), entry)
+            sums = [[builder.phi(VECTOR) for _ in vectors] for _ in rows]
+            b_values = load_row(b, builder.add(b_at, builder.mul(k, b_row)))
+            after = []
+            for i in rows:
+                at = builder.add(row_of(a_at, a_row, i), builder.mul(k, a_column))
+                a_value = in_all_lanes(builder, builder.load(builder.gep(a, [at]), typ=FLOAT))
+                after.append(
+                    [builder.call(fused, [a_value, b_values[j], sums[i][j]]) for j in vectors]
+                )
+                for j in vectors:
+                    sums[i][j].add_incoming(before[i][j], entry)
+                    sums[i][j].add_incoming(after[i][j], loop)
+            following = builder.add(k, number(1))
+            k.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+            builder.position_at_end(done)
+            for i in rows:
+                for j in vectors:
+                    value = after[i][j]
+                    if rectified:
+                        value = builder.select(builder.fcmp_ordered("<", value, zero), zero, value)
+                    at = builder.add(row_of(c_at, c_row, i), number(LANES * j))
+                    builder.store(value, vector_at(builder, c, at), align=4)
+            return context.get_dummy_value()
 
-        before = [load_row(c, row_of(c_at, c_row, i)) for i in rows]
-        entry = builder.block
-        loop = builder.append_basic_block("depth")
-        done = builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(number)
-        k.add_incoming(number(0), entry)
-        sums = [[builder.phi(VECTOR) for _ in vectors] for _ in rows]
-        b_values = load_row(b, builder.add(b_at, builder.mul(k, b_row)))
-        after = []
-        for i in rows:
-            at = builder.add(row_of(a_at, a_row, i), builder.mul(k, a_column))
-            a_value = in_all_lanes(builder, builder.load(builder.gep(a, [at]), typ=FLOAT))
-            after.append([builder.call(fused, [a_value, b_values[j], sums[i][j]]) for j in vectors])
-            for j in vectors:
-                sums[i][j].add_incoming(before[i][j], entry)
-                sums[i][j].add_incoming(after[i][j], loop)
-        following = builder.add(k, number(1))
-        k.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
-        builder.position_at_end(done)
-        for i in rows:
-            for j in vectors:
-                at = builder.add(row_of(c_at, c_row, i), number(LANES * j))
-                builder.store(after[i][j], vector_at(builder, c, at), align=4)
-        return context.get_dummy_value()
+        at = types.intp
+        matrix = pointer_type
+        return types.void(
+            matrix, at, at, matrix, at, matrix, at, at, at, matrix, at, at, at
+        ), codegen
 
-    at = types.intp
-    matrix = pointer_type
-    return types.void(matrix, at, at, matrix, at, at, at, matrix, at, at, at), codegen
+    return multiply
+
+
+# c (ROWS, WIDTH) = start + a (ROWS, depth) b (depth, WIDTH), depth >= 1, with arguments (c, c_at,
+# c_row, first, first_at, a, a_at, a_row, a_column, b, b_at, b_row, depth): `x_at` is where a matrix
+# starts, `x_row` the distance of its rows; `a` may be transposed, so its columns have a distance as
+# well. b, c and first have contiguous rows. The start is c itself, the row `first` (WIDTH,) or 0;
+# the rectified one ends with max(c, 0), in which a NaN stays.
+add_tile = _tile("c")
+row_tile = _tile("row")
+rectified_row_tile = _tile("row", rectified=True)
+zeros_tile = _tile("zeros")

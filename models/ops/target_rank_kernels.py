@@ -14,8 +14,6 @@ from numba import types
 
 from models.ops.simd import (
     LANES,
-    clear,
-    copy,
     floats,
     fma,
     integers,
@@ -28,7 +26,8 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_mask import above, ones, same, unordered
-from models.ops.simd_matmul import ROWS, WIDTH, multiply_tile
+from models.ops.simd_matmul import WIDTH
+from models.ops.simd_product import product
 
 _ZERO = np.float32(0.0)
 
@@ -47,7 +46,7 @@ def _count(
     `width` rows count. `block` is a multiple of WIDTH.
     """
     hidden, weight, bias = floats(hidden_at), floats(weight_at), floats(bias_at)
-    panels, targets, counts = floats(panels_at), integers(targets_at), integers(counts_at)
+    targets, counts = integers(targets_at), integers(counts_at)
     pitch = block + LANES
     scores, wanted = floats(scratch_at), floats(scratch_at + 4 * (stop_row - start_row) * pitch)
     for row in range(start_row, min(stop_row, rows)):
@@ -61,17 +60,14 @@ def _count(
     for begin in range(first, stop, block):
         count = min(block, stop - begin)
         columns = (count + WIDTH - 1) // WIDTH * WIDTH
-        for row in range(stop_row - start_row):
-            if bias_at == 0:
-                clear(scores, row * pitch, columns)
-            else:
-                copy(scores, row * pitch, bias, begin, columns)
-        for left in range(0, columns, WIDTH):
-            for row in range(0, stop_row - start_row, ROWS):
-                multiply_tile(
-                    scores, row * pitch + left, pitch, hidden, (start_row + row) * width, width, 1,
-                    panels, (begin - first + left) * depth, WIDTH, width,
-                )  # fmt: skip
+        offset_at = 0
+        if bias_at != 0:
+            offset_at = bias_at + 4 * begin
+        product(
+            scratch_at, pitch, offset_at, hidden_at + 4 * start_row * width, width, 1,
+            panels_at + 4 * (begin - first) * depth, depth, WIDTH,
+            stop_row - start_row, columns, width,
+        )  # fmt: skip
         for row in range(start_row, min(stop_row, rows)):
             at = (row - start_row) * pitch
             target = load(wanted, (row - start_row) * LANES)

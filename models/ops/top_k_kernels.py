@@ -19,8 +19,6 @@ from numba import types
 
 from models.ops.simd import (
     LANES,
-    clear,
-    copy,
     floats,
     integers,
     load,
@@ -30,7 +28,8 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_mask import above, lowest
-from models.ops.simd_matmul import ROWS, WIDTH, multiply_tile
+from models.ops.simd_matmul import WIDTH
+from models.ops.simd_product import product
 from models.ops.simd_row import room, row_linear
 
 # Of few rows: the items whose scores are made before the best of them are taken.
@@ -113,23 +112,18 @@ def _many(
     which the first `width` rows count; bias of the same items, padded, or 0. `block` is a multiple
     of WIDTH.
     """
-    hidden, panels = floats(hidden_at), floats(panels_at)
-    bias, scores = floats(bias_at), floats(scratch_at)
     pitch = block + LANES
     for begin in range(first, stop, block):
         count = min(block, stop - begin)
         columns = (count + WIDTH - 1) // WIDTH * WIDTH
-        for row in range(stop_row - start_row):
-            if bias_at == 0:
-                clear(scores, row * pitch, columns)
-            else:
-                copy(scores, row * pitch, bias, begin - first, columns)
-        for left in range(0, columns, WIDTH):
-            for row in range(0, stop_row - start_row, ROWS):
-                multiply_tile(
-                    scores, row * pitch + left, pitch, hidden, (start_row + row) * width, width, 1,
-                    panels, (begin - first + left) * depth, WIDTH, width,
-                )  # fmt: skip
+        offset_at = 0
+        if bias_at != 0:
+            offset_at = bias_at + 4 * (begin - first)
+        product(
+            scratch_at, pitch, offset_at, hidden_at + 4 * start_row * width, width, 1,
+            panels_at + 4 * (begin - first) * depth, depth, WIDTH,
+            stop_row - start_row, columns, width,
+        )  # fmt: skip
         for row in range(start_row, min(stop_row, rows)):
             _keep_best(
                 scratch_at + 4 * (row - start_row) * pitch, begin, count,
