@@ -34,7 +34,7 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_block import ROWS, gather, prefetch_rows, product, to_panels
-from models.ops.simd_math import exp2
+from models.ops.simd_math import exp2_falling
 
 KEYS = 128
 QUERIES = 64
@@ -150,7 +150,7 @@ def backward(
                         for c in range(tile * _PITCH, tile * _PITCH + last + 1, LANES):
                             for row in range(ROWS):
                                 at = c + row * _PITCH
-                                chance = exp2(load(odds, at) - spread(tops, tile + row))
+                                chance = exp2_falling(load(odds, at) - spread(tops, tile + row))
                                 excess = load(pull, at) * splat(factor) - spread(means, tile + row)
                                 store(odds, at, chance)
                                 store(pull, at, chance * excess)

@@ -33,7 +33,7 @@ from models.ops.simd import (
     unpack,
 )
 from models.ops.simd_block import gather, lane_max
-from models.ops.simd_math import exp2, maximum
+from models.ops.simd_math import exp2_falling, maximum
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
@@ -106,7 +106,7 @@ def few_forward(
                 top = lane_max(tops)
                 sums = splat(_ZERO)
                 for c in range(base, base + pitch, LANES):
-                    odds = exp2(load(scores, c) - splat(top))
+                    odds = exp2_falling(load(scores, c) - splat(top))
                     store(scores, c, odds)
                     sums = sums + odds
                 share = _ONE / lane_sum(sums) if keys > 0 else _ZERO
@@ -166,7 +166,7 @@ def few_backward(
                 mean = _dot(slope, h * width, out, to * size, size, spare)
                 top, share = kept[2 * to], kept[2 * to + 1]
                 for c in range(h * pitch, h * pitch + pitch, LANES):
-                    odds = exp2(load(scores, c) * splat(steep) - splat(top)) * splat(share)
+                    odds = exp2_falling(load(scores, c) * splat(steep) - splat(top)) * splat(share)
                     store(scores, c, odds)
                     store(pull, c, odds * ((load(pull, c) - splat(mean)) * splat(factor)))
                 for c in range(0, size, LANES):

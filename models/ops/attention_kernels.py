@@ -43,7 +43,7 @@ from models.ops.simd_block import (
     product,
     to_panels,
 )
-from models.ops.simd_math import exp2, maximum
+from models.ops.simd_math import exp2_falling, maximum
 
 KEYS = 256
 
@@ -153,7 +153,7 @@ def forward(
                             tops[row] = max(tops[row], past[2 * (first - query_start + row)])
                     for c in range(0, last + 1, LANES):
                         for row in range(ROWS):
-                            odds = exp2(load(scores, row * _PITCH + c) - spread(tops, row))
+                            odds = exp2_falling(load(scores, row * _PITCH + c) - spread(tops, row))
                             store(scores, row * _PITCH + c, odds)
                             store(lanes, row * LANES, load(lanes, row * LANES) + odds)
                     for row in range(ROWS):
@@ -162,7 +162,7 @@ def forward(
                     if begin > 0:
                         for row in range(real):
                             place = 2 * (first - query_start + row)
-                            store(spare, 0, exp2(splat(past[place] - tops[row])))
+                            store(spare, 0, exp2_falling(splat(past[place] - tops[row])))
                             shrink = spare[0]
                             totals[row] += past[place + 1] * shrink
                             _scale_row(out, at + row * out_row, size, shrink)

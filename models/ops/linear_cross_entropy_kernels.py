@@ -29,7 +29,7 @@ from models.ops.simd import (
     store,
     unpack,
 )
-from models.ops.simd_math import exp2, maximum
+from models.ops.simd_math import exp2_falling, maximum
 from models.ops.simd_matmul import ROWS, WIDTH, add_tile
 from models.ops.simd_product import add_product, product
 
@@ -86,7 +86,7 @@ def block_loss(
             at_target = logits[target]
             sums = splat(_ZERO)
             for c in range(0, classes, LANES):
-                odds = exp2((load(logits, base + c) - splat(top)) * splat(_LOG2_E))
+                odds = exp2_falling((load(logits, base + c) - splat(top)) * splat(_LOG2_E))
                 store(logits, base + c, odds)
                 sums = sums + odds
             total = lane_sum(sums)

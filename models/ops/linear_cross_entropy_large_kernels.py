@@ -32,7 +32,7 @@ from models.ops.simd import (
     store,
     unpack,
 )
-from models.ops.simd_math import exp2, maximum
+from models.ops.simd_math import exp2_falling, maximum
 from models.ops.simd_matmul import WIDTH
 from models.ops.simd_product import add_product
 
@@ -86,9 +86,11 @@ def totals(
                 top = before
                 for c in range(classes):
                     top = maximum(load(logits, c * PITCH + at), top)
-                total = load(sums, first + at) * exp2((before - top) * splat(_LOG2_E))
+                total = load(sums, first + at) * exp2_falling((before - top) * splat(_LOG2_E))
                 for c in range(classes):
-                    total = total + exp2((load(logits, c * PITCH + at) - top) * splat(_LOG2_E))
+                    total = total + exp2_falling(
+                        (load(logits, c * PITCH + at) - top) * splat(_LOG2_E)
+                    )
                 store(tops, first + at, top)
                 store(sums, first + at, total)
 
@@ -124,7 +126,7 @@ def gradients(
                 for at in range(0, count, LANES):
                     here = c * PITCH + at
                     value = (load(logits, here) - load(norms, first + at)) * splat(_LOG2_E)
-                    value = exp2(value) * splat(share)
+                    value = exp2_falling(value) * splat(share)
                     store(logits, here, value)
                     total = total + value
                 if dbias_at != 0:

@@ -29,7 +29,7 @@ from models.ops.simd import (
 )
 from models.ops.simd_block import lane_max
 from models.ops.simd_mask import load_first, store_first
-from models.ops.simd_math import exp2, maximum
+from models.ops.simd_math import exp2_falling, maximum
 from models.ops.simd_row import GROUP, room, row_add, row_linear, row_norm
 
 # How many addresses of weights come before the layers', and of each layer.
@@ -68,7 +68,7 @@ def _attend(
     factor = splat(np.float32(_LOG2_E / math.sqrt(np.float64(size))))
     sums = splat(_ZERO)
     for i in range(0, padded, LANES):
-        value = exp2((load(odds, i) - top) * factor)
+        value = exp2_falling((load(odds, i) - top) * factor)
         store(odds, i, value)
         sums = sums + value
     share = splat(np.float32(1.0) / lane_sum(sums))

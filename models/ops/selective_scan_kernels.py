@@ -9,7 +9,6 @@ of Gu & Dao 2023, section 3.3.2, arXiv 2312.00752, at the size of a CPU's cache)
 
 Each call does one task: some rows of the batch times some columns. Tensors come as addresses of
 contiguous float32 (0 where there is none). Decays are powers of two: `A2` is A times log2(e).
-`forward_task` and `backward_task` are the same with the arguments in memory, for threads.py.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from models.ops.simd import (
     copy,
     floats,
     fma,
+    inlined,
     integers,
     lane_sum,
     load,
@@ -37,7 +37,8 @@ from models.ops.simd import (
     store_part,
     unpack,
 )
-from models.ops.simd_math import exp2, sigmoid, softplus
+from models.ops.simd_block import lane_max
+from models.ops.simd_math import OVER, exp2_falling, maximum, minimum, sigmoid, softplus
 
 # Steps from one kept state to the next: 16 keep nearly twice the memory and take a tenth longer, 32
 # and more outgrow a second-level cache of 512 KiB with the states of a segment (8 KiB a step).
@@ -47,6 +48,23 @@ BLOCK = 4
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _LN_2 = np.float32(0.6931471805599453)
+
+
+@inlined
+def _may_rise(A2: Any, start: Any, stop: Any, soft: Any) -> Any:
+    """Whether rates may be above 0: not with negative A and steps that a softplus made."""
+    tops = load(A2, start)
+    for at in range(start, stop, LANES):
+        tops = maximum(load(A2, at), tops)
+    return not (soft and lane_max(tops) <= _ZERO)
+
+
+@inlined
+def _power(rate: Any, rising: Any) -> Any:
+    """2**rate."""
+    if rising:
+        rate = minimum(rate, splat(OVER))
+    return exp2_falling(rate)
 
 
 @separate
@@ -68,14 +86,11 @@ def forward(
     A2, B, C, D, bias = floats(A2_at), floats(B_at), floats(C_at), floats(D_at), floats(bias_at)
     rows, last, kept = integers(rows_at), floats(last_at), floats(kept_at)
     columns = (channels + LANES - 1) // LANES
-    size = states * LANES
-    width = 4 * SEGMENT * LANES
-    step, inputs, output = (
-        floats(scratch_at),
-        floats(scratch_at + width),
-        floats(scratch_at + 2 * width),
-    )
-    spare, state = floats(scratch_at + 3 * width), floats(scratch_at + 3 * width + 4 * LANES)
+    size, width = states * LANES, 4 * SEGMENT * LANES
+    step, inputs = floats(scratch_at), floats(scratch_at + width)
+    output, spare = floats(scratch_at + 2 * width), floats(scratch_at + 3 * width)
+    state = floats(scratch_at + 3 * width + 4 * LANES)
+    rising = _may_rise(A2, column_start * size, column_stop * size, soft)
     for row in range(row_start, row_stop):
         start, length, kept_start = rows[3 * row], rows[3 * row + 1], rows[3 * row + 2]
         for column in range(column_start, column_stop):
@@ -102,7 +117,7 @@ def forward(
                     x = x * dt
                     base = (start + begin + t) * mix_row
                     for n in range(states):
-                        decay = exp2(dt * load(A2, column * size + n * LANES))
+                        decay = _power(dt * load(A2, column * size + n * LANES), rising)
                         h = fma(decay, load(state, n * LANES), x * spread(B, base + n))
                         store(state, n * LANES, h)
                         out = fma(h, spread(C, base + n), out)
@@ -139,8 +154,7 @@ def backward(
     du, ddelta, dB, dC = floats(du_at), floats(ddelta_at), floats(dB_at), floats(dC_at)
     dz, dA, dD, dbias = floats(dz_at), floats(dA_at), floats(dD_at), floats(dbias_at)
     columns = (channels + LANES - 1) // LANES
-    size = states * LANES
-    wide = BLOCK * LANES
+    size, wide, block = states * LANES, BLOCK * LANES, BLOCK * states * LANES
     # Scratch: one row of `wide` per step and quantity, then states and decays [step, n, column].
     row_bytes = 4 * SEGMENT * wide
     step, slope = floats(scratch_at), floats(scratch_at + row_bytes)
@@ -148,11 +162,10 @@ def backward(
     output, dstep = floats(scratch_at + 4 * row_bytes), floats(scratch_at + 5 * row_bytes)
     dx, spare = floats(scratch_at + 6 * row_bytes), floats(scratch_at + 7 * row_bytes)
     block_at = scratch_at + 7 * row_bytes + 4 * LANES
-    block_bytes = 4 * BLOCK * size
-    dstate, dA_sum = floats(block_at), floats(block_at + block_bytes)
-    decays = floats(block_at + 2 * block_bytes)
-    history = floats(block_at + (2 + SEGMENT) * block_bytes)
-    block = BLOCK * size
+    dstate, dA_sum = floats(block_at), floats(block_at + 4 * block)
+    decays = floats(block_at + 8 * block)
+    history = floats(block_at + 4 * (2 + SEGMENT) * block)
+    rising = _may_rise(A2, column_start * size, column_stop * size, soft)
     for left in range(column_start, column_stop, BLOCK):
         across = min(BLOCK, column_stop - left)
         clear(dA_sum, 0, block)
@@ -197,7 +210,8 @@ def backward(
                         out = load(inputs, at) * skip
                         base = (start + begin + t) * mix_row
                         for n in range(states):
-                            decay = exp2(dt * load(A2, (left + j) * size + n * LANES))
+                            rate = dt * load(A2, (left + j) * size + n * LANES)
+                            decay = _power(rate, rising)
                             here = t * block + (n * BLOCK + j) * LANES
                             h = fma(decay, load(history, here), value * spread(B, base + n))
                             store(decays, here, decay)
@@ -250,8 +264,7 @@ def backward(
                 for j in range(across):
                     first = (left + j) * LANES
                     count = min(LANES, channels - first)
-                    skip = load(D, first)
-                    total = load(dbias, first)
+                    skip, total = load(D, first), load(dbias, first)
                     for t in range(steps):
                         here = (start + begin + t) * channels + first
                         at = t * wide + j * LANES

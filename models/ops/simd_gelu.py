@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.ops.simd import fma, inlined, splat
-from models.ops.simd_math import exp2, magnitude, where_positive
+from models.ops.simd_math import exp2_falling, magnitude, where_positive
 
 _ONE, _HALF = np.float32(1.0), np.float32(0.5)
 _BEND = np.float32(0.3275911 / math.sqrt(2))
@@ -28,7 +28,7 @@ _DENSITY = np.float32(1 / math.sqrt(2 * math.pi))
 @inlined
 def _bell(x: Any) -> Any:
     """exp(-x**2 / 2)."""
-    return exp2(x * x * splat(_MINUS_HALF_LOG2_E))
+    return exp2_falling(x * x * splat(_MINUS_HALF_LOG2_E))
 
 
 @inlined

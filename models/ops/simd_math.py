@@ -43,8 +43,10 @@ _EXP2 = (0.6931469776, 0.2402224209, 0.05550733744, 0.009671512649, 0.0013264727
 
 
 @emitted
-def exp2(typingctx: Any, x: Any) -> Any:
-    """2**x in each lane: exactly 0 below -127, infinity from 128 on, NaN stays NaN."""
+def exp2_falling(typingctx: Any, x: Any) -> Any:
+    """2**x in each lane where x is below 128, as the exponents of decays and of a softmax are:
+    exactly 0 below -127, NaN stays NaN; from 129 on it means nothing.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         module = builder.module
@@ -52,10 +54,9 @@ def exp2(typingctx: Any, x: Any) -> Any:
         nearest = cgutils.get_or_insert_function(module, unary, f"llvm.rint.v{LANES}f32")
         ternary = ir.FunctionType(VECTOR, [VECTOR] * 3)
         fused = cgutils.get_or_insert_function(module, ternary, f"llvm.fma.v{LANES}f32")
-        # Compare-and-select in this order keeps a NaN, and is one min or max instruction each.
-        low, high = _constant(-127.0), _constant(128.0)
+        # Compare-and-select in this order keeps a NaN, and is one max instruction.
+        low = _constant(-127.0)
         x = builder.select(builder.fcmp_ordered("<", args[0], low), low, args[0])
-        x = builder.select(builder.fcmp_ordered(">", x, high), high, x)
         whole = builder.call(nearest, [x])
         rest = builder.fsub(x, whole)
         value = _constant(_EXP2[-1])
@@ -75,6 +76,16 @@ def maximum(typingctx: Any, a: Any, b: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[1], args[0])
+
+    return lanes_type(lanes_type, lanes_type), codegen
+
+
+@emitted
+def minimum(typingctx: Any, a: Any, b: Any) -> Any:
+    """The smaller one in each lane; a NaN in `a` stays."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[1], args[0])
 
     return lanes_type(lanes_type, lanes_type), codegen
 
@@ -104,9 +115,16 @@ def magnitude(typingctx: Any, x: Any) -> Any:
 # Literals would be float64 inside Numba; these are float32.
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
+OVER = np.float32(128.0)  # two to this is no float32 any more
 _TWO = np.float32(2.0)
 _MINUS_LOG2_E = np.float32(-1.4426950408889634)
 _ATANH = tuple(np.float32(1.0 / (2 * k + 1)) for k in range(8))
+
+
+@inlined
+def exp2(x: Any) -> Any:
+    """2**x in each lane: exactly 0 below -127, infinity from 128 on, NaN stays NaN."""
+    return exp2_falling(minimum(x, splat(OVER)))
 
 
 @inlined
@@ -122,7 +140,7 @@ def softplus(x: Any) -> Any:
 
     max(x, 0) + log1p(e) with e = exp(-|x|) <= 1, and log1p(e) = 2 atanh(s), s = e / (2 + e) <= 1/3.
     """
-    e = exp2(magnitude(x) * splat(_MINUS_LOG2_E))
+    e = exp2_falling(magnitude(x) * splat(_MINUS_LOG2_E))
     s = e / (splat(_TWO) + e)
     square = s * s
     series = splat(_ATANH[7])
