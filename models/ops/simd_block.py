@@ -101,7 +101,7 @@ def _multiply(fresh: bool, vectors: int) -> Callable[..., Any]:
 
 
 # c (ROWS, LANES) = or += a (ROWS, depth) b (depth, LANES), and as many panels at once as go
-# together, with arguments as multiply_tile's in simd_matmul.py; depth >= 1.
+# together, with arguments as those of the tiles in simd_matmul.py; depth >= 1.
 _into, _onto = _multiply(fresh=True, vectors=1), _multiply(fresh=False, vectors=1)
 _into_more = _multiply(fresh=True, vectors=_TOGETHER)
 _onto_more = _multiply(fresh=False, vectors=_TOGETHER)
