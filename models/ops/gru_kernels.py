@@ -144,8 +144,8 @@ def _step_many(
 ) -> None:  # fmt: skip
     """One step of some sequences, x and h (active, D + E); h is updated, the gates kept.
 
-    both: b_ih + b_hh of r and z. `ready`: the gates (active, 4E) hold what W_ih x and these biases
-    are of r and z, and W_in x + b_in where n is to come.
+    both: b_ih + b_hh of r and z. `ready`: the gates (active, 4E) hold W_ih x + both of r and z
+    already, and W_in x + b_in in n's place.
     """
     xh, gates, kept = floats(xh_at), floats(gates_at), floats(kept_at)
     bias_hh = floats(bias_hh_at)

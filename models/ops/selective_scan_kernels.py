@@ -53,9 +53,9 @@ _LN_2 = np.float32(0.6931471805599453)
 @inlined
 def _may_rise(A2: Any, start: Any, stop: Any, soft: Any) -> Any:
     """Whether rates may be above 0: not with negative A and steps that a softplus made."""
-    tops = load(A2, start)
+    tops = splat(_ZERO)
     for at in range(start, stop, LANES):
-        tops = maximum(load(A2, at), tops)
+        tops = maximum(tops, load(A2, at))  # in this order a NaN is left out
     return not (soft and lane_max(tops) <= _ZERO)
 
 

@@ -44,8 +44,8 @@ _EXP2 = (0.6931469776, 0.2402224209, 0.05550733744, 0.009671512649, 0.0013264727
 
 @emitted
 def exp2_falling(typingctx: Any, x: Any) -> Any:
-    """2**x in each lane where x is below 128, as the exponents of decays and of a softmax are:
-    exactly 0 below -127, NaN stays NaN; from 129 on it means nothing.
+    """2**x in each lane for x up to 128, as the exponents of decays and of a softmax are: exactly 0
+    below -127, infinity at 128, NaN stays NaN; above 128 it means nothing.
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

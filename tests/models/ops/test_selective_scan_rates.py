@@ -45,17 +45,42 @@ def test_growing_states_equal_the_reference(grows: str) -> None:
 @pytest.mark.parametrize("soft", [True, False])
 def test_a_decay_beyond_float32_is_infinite(rate: float, soft: bool) -> None:
     tensors = _operands(2)
+    for name in ("u", "B", "C"):
+        tensors[name].fill_(1.0)
     tensors["A"].fill_(-1.0)
-    tensors["u"].fill_(1.0)
-    tensors["B"].fill_(1.0)
-    tensors["C"].fill_(1.0)
     if soft:
-        tensors["A"][7] = rate
-        tensors["delta"][:, :, 7] = -30.0
-        tensors["delta"][1, 1, 7] = 1.0
+        tensors["A"][33, 2] = rate  # neither in the first vector of channels nor in its first state
+        tensors["delta"][:, :, 33] = -30.0
+        tensors["delta"][1, 1, 33] = 1.0
     else:
-        tensors["delta"][1, 1, 7] = -rate
-    y = selective_scan(**tensors, delta_softplus=soft, backend="numba")
-    wanted, _ = selective_scan_reference(**tensors, delta_softplus=soft)
+        tensors["delta"][1, 1, 33] = -rate
+    leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+    y = selective_scan(**leaves, delta_softplus=soft, backend="numba")
+    wanted, _ = selective_scan_reference(**leaves, delta_softplus=soft)
     assert bool(wanted.isinf().any())
     torch.testing.assert_close(y, wanted, rtol=1e-5, atol=1e-5)
+    found = torch.autograd.grad(y.sum(), leaves["delta"])[0]
+    right = torch.autograd.grad(wanted.sum(), leaves["delta"])[0]
+    assert not bool(right[1, :, 33].isfinite().all())
+    assert torch.equal(found.isfinite(), right.isfinite())
+    torch.testing.assert_close(found[found.isfinite()], right[right.isfinite()])
+
+
+def test_a_nan_hides_no_growth() -> None:
+    tensors = _operands(3)
+    tensors["A"][3, 0] = 200.0
+    tensors["A"][19, 1] = float("nan")  # in the same lane of the next vector
+    y = selective_scan(**tensors, backend="numba")
+    wanted, _ = selective_scan_reference(**tensors)
+    assert not bool(wanted[:, :, 3].isfinite().all())
+    assert torch.equal(y.isfinite(), wanted.isfinite())
+
+
+@pytest.mark.parametrize(("channels", "states"), [(5, 0), (0, 5)])
+def test_no_states_and_no_channels(channels: int, states: int) -> None:
+    wide, mixing = torch.ones(1, 3, channels), torch.ones(1, 3, states)
+    y = selective_scan(
+        wide, wide, torch.ones(channels, states), mixing, mixing, torch.ones(channels),
+        backend="numba",
+    )  # fmt: skip
+    assert torch.equal(y, wide)
