@@ -5,9 +5,8 @@ arrays. With an explicit vector type the kernels say what they mean (`h = decay 
 LLVM splits the sixteen lanes into whatever registers the processor has: one with AVX-512, two with
 AVX2, four with NEON. Reductions over lanes are the only operation that may be reordered.
 
-How: `p = floats(address)`, `v = load(p, i)`, `v + w`, `fma(a, b, c)`, `store(p, i, v)`,
-`lane_sum(v)`, and exp2, sigmoid and softplus, accurate to about 2e-7 relative of their own
-argument's rounding.
+How: `p = floats(address)`, `v = load(p, i)`, `v + w`, `fma(a, b, c)`, `store(p, i, v)` and
+`lane_sum(v)`; functions of lanes are in simd_math.py.
 """
 
 # Numba is typed in part only, and differently from version to version.
@@ -34,6 +33,8 @@ from numba.core.typing import signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global
 from numba.extending import intrinsic
 
+from models.ops.registries import load_registries
+
 LANES = 16
 
 FLOAT = ir.FloatType()
@@ -47,6 +48,7 @@ def native(*arguments: Any) -> Callable[[Callable[..., None]], int]:
     """A C function's address: compiled now, kept on disk, runs without the interpreter."""
 
     def build(function: Callable[..., None]) -> int:
+        load_registries()
         made = CFunc(function, (arguments, types.void), {}, {"error_model": "numpy"})
         made.enable_caching()
         # Numba compiles again when the function's own file changes, but not when the pieces it
@@ -158,8 +160,7 @@ def call_task(typingctx: Any, function: Any, row: Any, scratch: Any) -> Any:
     """Call the C function at an address with (row, scratch)."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        number = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [number, number])
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 2)
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
@@ -198,8 +199,7 @@ def spread(typingctx: Any, pointer: Any, index: Any) -> Any:
     """The number pointer[index] in every lane."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        number = builder.load(builder.gep(args[0], [args[1]]), typ=FLOAT)
-        return in_all_lanes(builder, number)
+        return in_all_lanes(builder, builder.load(builder.gep(args[0], [args[1]]), typ=FLOAT))
 
     return lanes_type(pointer_type, types.intp), codegen
 

@@ -1,0 +1,39 @@
+"""Kernels load without SciPy's linear algebra, and those who need it still find it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_KERNELS = "import models.ops.linear_numba"
+_BLAS = """
+import numba, numpy as np
+@numba.njit
+def found(a):
+    return a @ a, np.vdot(a[0], a[1]), np.linalg.inv(a)
+a = np.random.default_rng(0).random((4, 4))
+product, dot, inverse = found(a)
+assert np.allclose(product, a @ a)
+assert np.isclose(dot, np.vdot(a[0], a[1]))
+assert np.allclose(inverse @ a, np.eye(4))
+"""
+
+
+def _run(*lines: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_kernels_load_without_linear_algebra() -> None:
+    print_it = "import sys; print('scipy.linalg' in sys.modules)"
+    assert _run(_KERNELS, print_it) == "False"
+
+
+@pytest.mark.parametrize("order", [(_KERNELS, _BLAS), (_BLAS, _KERNELS)])
+def test_other_code_has_its_products_and_inverses(order: tuple[str, str]) -> None:
+    _run(*order, "import scipy.linalg; scipy.linalg.inv([[2.0]])")
