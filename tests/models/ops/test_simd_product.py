@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -13,6 +15,17 @@ from models.ops.simd_product import add_product, product, rectified_product
 
 SHAPES = [(ROWS, WIDTH, 1), (5 * ROWS, 2 * WIDTH, 7), (ROWS, 3 * WIDTH, 64)]
 _KINDS = {"add": add_product, "bias": product, "zeros": product, "rectified": rectified_product}
+
+
+@lru_cache
+def _call(kind: str) -> Callable[[tuple[int, ...]], None]:
+    piece = _KINDS[kind]
+
+    @numba.njit
+    def call(arguments: Any) -> None:
+        piece(*arguments)
+
+    return call
 
 
 def _run(kind: str, rows: int, columns: int, depth: int, *, turned: bool, packed: bool) -> Any:
@@ -38,13 +51,9 @@ def _run(kind: str, rows: int, columns: int, depth: int, *, turned: bool, packed
     where: tuple[int, ...] = (c.ctypes.data, columns + 3)
     if kind != "add":
         where = (*where, 0 if kind == "zeros" else bias.ctypes.data)
-    piece = _KINDS[kind]
-
-    @numba.njit
-    def call(arguments: Any) -> None:
-        piece(*arguments)
-
-    call((*where, a_held.ctypes.data, *distances, held.ctypes.data, *layout, rows, columns, depth))
+    _call(kind)(
+        (*where, a_held.ctypes.data, *distances, held.ctypes.data, *layout, rows, columns, depth)
+    )
     return c, wanted
 
 
