@@ -113,7 +113,7 @@ def block_loss(
                 for left in range(0, width, WIDTH):
                     add_tile(
                         dweight, c * width + left, width, dweight, 0, logits, c, 1, pitch,
-                        hidden, first * width + left, width, rows,
+                        hidden, first * width + left, width, LANES, rows,
                     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ look for their BLAS again when they are compiled.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 _TABLES, _LINEAR_ALGEBRA = "numba.np.arraymath", "scipy.linalg"
@@ -21,6 +22,6 @@ def load_registries() -> None:
     modules: dict[str, Any] = sys.modules
     modules[_LINEAR_ALGEBRA] = None  # so an import of it fails at once
     try:
-        import numba.np.arraymath  # noqa: F401
+        import_module(_TABLES)
     finally:
         del modules[_LINEAR_ALGEBRA]

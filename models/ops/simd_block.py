@@ -9,7 +9,6 @@ Widths are multiples of LANES, and LANES is one of ROWS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from models.ops.simd import (
     VECTOR,
     emitted,
     floats,
-    in_all_lanes,
     inlined,
     load,
     load_part,
@@ -32,8 +30,8 @@ from models.ops.simd import (
     splat,
     store,
     store_part,
-    vector_at,
 )
+from models.ops.simd_matmul import tile
 
 # As many sums of a vector (one register with AVX-512, two with AVX2) as two units have in flight.
 ROWS = 8 if binding.get_host_cpu_features().get("avx512f") else 4
@@ -44,67 +42,9 @@ _ZERO = np.float32(0.0)
 _EIGHT = ir.VectorType(FLOAT, 8)
 
 
-def _multiply(fresh: bool, vectors: int) -> Callable[..., Any]:
-    @emitted
-    def multiply(
-        typingctx: Any, c: Any, c_at: Any, c_row: Any, a: Any, a_at: Any, a_row: Any,
-        a_column: Any, b: Any, b_at: Any, b_panel: Any, b_row: Any, depth: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            c, c_at, c_row, a, a_at, a_row, a_column, b, b_at, b_panel, b_row, depth = args
-            number = ir.IntType(64)
-            kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-            fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
-            places = [(i, j) for i in range(ROWS) for j in range(vectors)]
-            targets = []
-            for i, j in places:
-                at = builder.add(builder.mul(c_row, number(i)), number(j * LANES))
-                targets.append(vector_at(builder, c, builder.add(c_at, at)))
-            a_rows = [builder.add(a_at, builder.mul(a_row, number(i))) for i in range(ROWS)]
-            panels = [builder.add(b_at, builder.mul(b_panel, number(j))) for j in range(vectors)]
-            zero = ir.Constant(VECTOR, [ir.Constant(FLOAT, 0.0)] * LANES)
-            before = [zero if fresh else builder.load(at, align=4, typ=VECTOR) for at in targets]
-            entry = builder.block
-            loop = builder.append_basic_block("depth")
-            done = builder.append_basic_block("done")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            k = builder.phi(number)
-            k.add_incoming(number(0), entry)
-            sums = [builder.phi(VECTOR) for _ in places]
-            b_values = []
-            for panel in panels:
-                place = vector_at(builder, b, builder.add(panel, builder.mul(k, b_row)))
-                b_values.append(builder.load(place, align=4, typ=VECTOR))
-            column = builder.mul(k, a_column)
-            after = []
-            for index, (i, j) in enumerate(places):
-                if j == 0:
-                    at = builder.gep(a, [builder.add(a_rows[i], column)])
-                    a_value = in_all_lanes(builder, builder.load(at, typ=FLOAT))
-                after.append(builder.call(fused, [a_value, b_values[j], sums[index]]))
-                sums[index].add_incoming(before[index], entry)
-                sums[index].add_incoming(after[index], loop)
-            following = builder.add(k, number(1))
-            k.add_incoming(following, loop)
-            builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
-            builder.position_at_end(done)
-            for value, target in zip(after, targets, strict=True):
-                builder.store(value, target, align=4)
-            return context.get_dummy_value()
-
-        at = types.intp
-        matrix = pointer_type
-        return types.void(matrix, at, at, matrix, at, at, at, matrix, at, at, at, at), codegen
-
-    return multiply
-
-
-# c (ROWS, LANES) = or += a (ROWS, depth) b (depth, LANES), and as many panels at once as go
-# together, with arguments as those of the tiles in simd_matmul.py; depth >= 1.
-_into, _onto = _multiply(fresh=True, vectors=1), _multiply(fresh=False, vectors=1)
-_into_more = _multiply(fresh=True, vectors=_TOGETHER)
-_onto_more = _multiply(fresh=False, vectors=_TOGETHER)
+# c (ROWS, LANES) = or += a b, and as many panels at once as go together.
+_into, _onto = tile(ROWS, 1, "zeros"), tile(ROWS, 1, "c")
+_into_more, _onto_more = tile(ROWS, _TOGETHER, "zeros"), tile(ROWS, _TOGETHER, "c")
 
 
 @emitted
@@ -277,24 +217,24 @@ def product(
     if fresh:
         for panel in range(0, many, _TOGETHER):
             _into_more(
-                target, panel * LANES, to_row, a, 0, a_row, a_column, b, panel * b_panel, b_panel,
-                b_row, depth,
+                target, panel * LANES, to_row, target, 0, a, 0, a_row, a_column,
+                b, panel * b_panel, b_row, b_panel, depth,
             )  # fmt: skip
         for panel in range(many, panels):
             _into(
-                target, panel * LANES, to_row, a, 0, a_row, a_column, b, panel * b_panel, b_panel,
-                b_row, depth,
+                target, panel * LANES, to_row, target, 0, a, 0, a_row, a_column,
+                b, panel * b_panel, b_row, b_panel, depth,
             )  # fmt: skip
     else:
         for panel in range(0, many, _TOGETHER):
             _onto_more(
-                target, panel * LANES, to_row, a, 0, a_row, a_column, b, panel * b_panel, b_panel,
-                b_row, depth,
+                target, panel * LANES, to_row, target, 0, a, 0, a_row, a_column,
+                b, panel * b_panel, b_row, b_panel, depth,
             )  # fmt: skip
         for panel in range(many, panels):
             _onto(
-                target, panel * LANES, to_row, a, 0, a_row, a_column, b, panel * b_panel, b_panel,
-                b_row, depth,
+                target, panel * LANES, to_row, target, 0, a, 0, a_row, a_column,
+                b, panel * b_panel, b_row, b_panel, depth,
             )  # fmt: skip
     if not whole:
         scatter(c_at, c_row, to, rows, columns, width, spare_at)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from models.ops.simd import floats, separate
+from models.ops.simd import LANES, floats, separate
 from models.ops.simd_matmul import (
     ROWS,
     WIDTH,
@@ -39,7 +39,7 @@ def _made_of(tile: Callable[..., Any]) -> Callable[..., None]:
             for row in range(0, rows, ROWS):
                 tile(
                     c, row * c_row + left, c_row, first, left, a, row * a_row, a_row, a_column,
-                    b, left * b_panel, b_row, depth,
+                    b, left * b_panel, b_row, LANES, depth,
                 )  # fmt: skip
 
     return product
