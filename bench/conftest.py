@@ -96,6 +96,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         lines.append(f"live view: {live.address} (while this runs)")
     _reporter(config).showfspath = False  # a line a cell is printed instead
     _reporter(config).write_line("\n".join(lines))
+    run = config.stash[SESSION]
+    if run.needs_kernels(selected):
+        _reporter(config).write_line("kernels are compiled first, once for this machine")
+        run.compile_kernels()
 
 
 @pytest.fixture

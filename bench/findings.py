@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.gate import pass_gate
 from measure.clock import now
 from measure.record import Metric, Status
 from measure.telemetry import telemetry
@@ -36,7 +37,8 @@ class Findings:
     """Metrics and their samples; `raw` holds long series of seconds, kept beside the record,
     `histograms` the same in short (measure/histogram.py).
 
-    `phases` says how many seconds the worker spent on what: see bench/overhead.py.
+    `phases` says how many seconds the worker spent on what (bench/overhead.py), `loading` on what
+    before its gate.
     """
 
     metrics: dict[str, Metric] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Findings:
     details: str | None = None
     oom: dict[str, Any] | None = None
     phases: dict[str, float] = field(default_factory=dict)
+    loading: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._within: list[float] = []  # per open phase: seconds of the phases inside it
@@ -87,6 +90,12 @@ class Findings:
             self.phases[name] = self.phases.get(name, 0.0) + took - self._within.pop()
             if self._within:
                 self._within[-1] += took
+
+    def pass_gate(self, bell: int | None) -> None:
+        """Sleep until the parent opens (bench/gate.py); what was until then was loading."""
+        self.loading = dict(self.phases)
+        with self.phase("gate"):
+            pass_gate(bell)
 
     def _tell_stage(self) -> None:
         if self.stage_file is not None and self._stages:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.autograd.profiler import profile, record_function
 
 from bench.cell import Cell
 from bench.findings import Findings
@@ -72,7 +72,7 @@ PART_OF = {
     "_Gather": "rest",
     "_Same": "rest",
 }
-_STEPS = 9
+_STEPS = 5
 _STEP = "a step of training"
 _ENGINE = "autograd::engine::evaluate_function: "
 
@@ -118,14 +118,14 @@ def shares(workload: TrainEpoch, steps: int) -> dict[str, float]:
     not seen. Medians, since one stall of a thread takes longer than many steps.
     """
     on_device = workload.setting.device.startswith("cuda")
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
     workload.reset()
     batches = itertools.chain.from_iterable(itertools.repeat(workload.batches))
-    with profile(activities=activities) as seen:
+    # Not torch.profiler's, which first imports all of PyTorch's compiler: as long as the steps.
+    with profile(use_kineto=True, use_device="cuda" if on_device else None) as seen:
         for _ in range(steps + 1):
             _step(workload.trainer, batches)
     taken: dict[int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PARTS, 0.0))
-    for event in seen.events() or ():
+    for event in seen.function_events or ():
         if event.device_type.name == "CPU":
             micros = event.self_device_time_total if on_device else event.self_cpu_time_total
             part, step = _part_and_step(event)

@@ -18,6 +18,7 @@ from typing import IO, Any
 import psutil
 
 from bench.findings import Findings
+from bench.gate import Gate
 from bench.lifeline import VARIABLE
 from bench.memory_limit import MemoryLimit, limited
 from bench.out_of_memory import explain_death, says_out_of_memory
@@ -29,6 +30,7 @@ from measure.record import Metric, Status
 ROOT = Path(__file__).resolve().parent.parent
 _LOG_TAIL = 4000
 _END_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 _LONGEST = 2e6  # 23 days: the system counts milliseconds in 31 bits
 
 
@@ -43,64 +45,137 @@ class Place:
 HERE = Place()
 
 
-def run_worker(request: Request, *, timeout: float, place: Place = HERE) -> Findings:
-    """The findings of one worker; its death, hang or silence becomes a status with a reason.
+class Worker:
+    """A worker from its start to its end: it loads what it needs, sleeps at its gate, and measures
+    when `findings` lets it on.
 
-    Raises OSError where the findings could not be written: that is no result of the cell.
+        with Worker(request, timeout=60) as first, Worker(other, timeout=60, beside=True) as second:
+            second.load()       # nothing is measured beside the start of another
+            first.findings()
+            second.findings()
 
     Args:
-        timeout: seconds after which it is ended.
+        timeout: seconds that it may take, without those that it sleeps at its gate.
+        beside: whether it starts beside another, so that its start takes no time of its own.
     """
-    request.out.unlink(missing_ok=True)
-    host = request.cell.device == "cpu"
-    with (
-        tempfile.TemporaryFile() as log,
-        tempfile.TemporaryFile() as stage,
-        limited(request.memory_limit, host=host) as limit,
-    ):
-        request = replace(request, data_limit=limit.by_worker)
-        if sys.platform != "win32":
-            request = replace(request, stage_file=stage.fileno())
-        findings = _run(request, place, limit, log, stage, timeout=timeout)
-    findings.resolved["memory_limit"] = limit.bytes
-    findings.resolved["memory_limit_by"] = limit.method
-    if limit.reason:
-        findings.resolved["memory_limit_reason"] = limit.reason
-    return findings
+
+    def __init__(
+        self, request: Request, *, timeout: float, place: Place = HERE, beside: bool = False
+    ) -> None:
+        self._timeout = self._left = min(timeout, _LONGEST)
+        self._beside, self._loaded = beside, False
+        self._began, self._kills = now(), _out_of_memory_kills()
+        with contextlib.ExitStack() as stack:
+            self._log = stack.enter_context(tempfile.TemporaryFile())
+            self._stage = stack.enter_context(tempfile.TemporaryFile())
+            host = request.cell.device == "cpu"
+            self._limit = stack.enter_context(limited(request.memory_limit, host=host))
+            self._gate = stack.enter_context(Gate())
+            self._request = replace(
+                request,
+                data_limit=self._limit.by_worker,
+                stage_file=None if sys.platform == "win32" else self._stage.fileno(),
+                bell=self._gate.bell,
+            )
+            request.out.unlink(missing_ok=True)
+            stack.callback(_remove, request.out)
+            self._process = self._start(place)
+            stack.callback(end, self._process)
+            self._gate.shared()
+            self._limit.join(self._process.pid)
+            self._gate.tell(self._process.stdin, self._request.dumps())
+            self._stack = stack.pop_all()
+
+    def _start(self, place: Place) -> subprocess.Popen[bytes]:
+        inherited = (self._request.stage_file, self._request.bell)
+        return subprocess.Popen(
+            [str(place.python), "-m", "bench.worker"],
+            cwd=place.root,
+            env=worker_environment(self._request) | {"PYTHONPATH": str(place.root)},
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[fd for fd in inherited if fd is not None],
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def seconds_left(self) -> float:
+        """Of its time, once it sleeps at its gate."""
+        return self._left
+
+    def load(self) -> None:
+        """Returns when it is at its gate, has ended, or has used up its time."""
+        if not self._loaded:
+            self._gate.sleep(self._left)
+            self._loaded = True
+            self._left = max(0.0, self._timeout - (now() - self._began))
+
+    def findings(self) -> Findings:
+        """Let it on; what it found. Its death, hang or silence becomes a status with a reason.
+
+        Raises OSError where the findings could not be written: that is no result of the cell.
+        """
+        self.load()
+        if self._process.poll() is None:
+            self._kills = _out_of_memory_kills()
+        self._gate.tell(self._process.stdin)
+        ended = self._ends()
+        end(self._process)
+        found = self._found() if ended else self._late()
+        found.resolved["memory_limit"] = self._limit.bytes
+        found.resolved["memory_limit_by"] = self._limit.method
+        if self._limit.reason:
+            found.resolved["memory_limit_reason"] = self._limit.reason
+        return found
+
+    def _ends(self) -> bool:
+        """Whether it ends within the time that it has left."""
+        deadline = now() + self._left
+        while self._process.poll() is None and (left := deadline - now()) > 0:
+            # Its end of the pipe closes with it, unless a process that it left behind has it too.
+            if self._gate.sleep(min(left, _LOOK_SECONDS)):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(left)
+        return self._process.poll() is not None
+
+    def _late(self) -> Findings:
+        return _failed("timeout", f"not finished after {self._timeout:g} s", self._log)
+
+    def _found(self) -> Findings:
+        if self._process.returncode == 0 and self._request.out.exists():
+            return self._read(json.loads(self._request.out.read_text()))
+        killed = self._limit.kills() > 0 or _out_of_memory_kills() > self._kills
+        code, log, stage = self._process.returncode, self._log, self._stage
+        return _death(code, log, stage, self._limit, killed_for_memory=killed)
+
+    def _read(self, content: dict[str, Any]) -> Findings:
+        known = {field.name: content[field.name] for field in fields(Findings)}
+        metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}
+        # The performance counter is the machine's, so the worker's readings compare with ours.
+        parts = known["phases"] | {"exit": max(0.0, now() - content["ended"])}
+        if self._beside:
+            parts.pop("gate", None)
+            parts = {name: took - known["loading"].get(name, 0.0) for name, took in parts.items()}
+        else:
+            parts["interpreter"] = max(0.0, content["began"] - self._began)
+        return Findings(metrics=metrics, **(known | {"phases": parts}))
 
 
-def _run(
-    request: Request,
-    place: Place,
-    limit: MemoryLimit,
-    log: IO[bytes],
-    stage: IO[bytes],
-    *,
-    timeout: float,
-) -> Findings:
-    started = now()
-    kills_before = _out_of_memory_kills()
-    process = subprocess.Popen(
-        [str(place.python), "-m", "bench.worker"],
-        cwd=place.root,
-        env=worker_environment(request) | {"PYTHONPATH": str(place.root)},
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=() if request.stage_file is None else (request.stage_file,),
-    )
-    try:
-        limit.join(process.pid)
-        process.communicate(request.dumps().encode(), timeout=min(timeout, _LONGEST))
-    except subprocess.TimeoutExpired:
-        return _failed("timeout", f"not finished after {timeout:g} s", log)
-    finally:
-        _end(process)
-    if process.returncode == 0 and request.out.exists():
-        return _findings(json.loads(request.out.read_text()), started)
-    killed = limit.kills() > 0 or _out_of_memory_kills() > kills_before
-    return _death(process.returncode, log, stage, limit, killed_for_memory=killed)
+def run_worker(request: Request, *, timeout: float, place: Place = HERE) -> Findings:
+    """The findings of one worker that starts now: see `Worker`."""
+    with Worker(request, timeout=timeout, place=place) as worker:
+        return worker.findings()
 
 
 def worker_environment(request: Request) -> dict[str, str]:
@@ -125,8 +200,13 @@ def fixed_environment(threads_allowed: int, *, keep_memory: bool) -> dict[str, s
     return dict(os.environ) | fixed
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the worker, its process group and its descendants; nothing of it outlives its cell."""
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, its group and its descendants; nothing of a worker outlives its cell."""
     # Those that left the group; known only while the worker still lives.
     descendants = _descendants(process.pid) if process.poll() is None else []
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -171,17 +251,6 @@ def _death(
             last_words=last_words,
         )
     return failed
-
-
-def _findings(content: dict[str, Any], started: float) -> Findings:
-    known = {field.name: content[field.name] for field in fields(Findings)}
-    metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}
-    # The performance counter is the machine's, so the worker's readings compare with ours.
-    known["phases"] |= {
-        "interpreter": max(0.0, content["began"] - started),
-        "exit": max(0.0, now() - content["ended"]),
-    }
-    return Findings(metrics=metrics, **known)
 
 
 def _failed(status: Status, reason: str, log: IO[bytes]) -> Findings:

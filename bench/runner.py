@@ -12,16 +12,19 @@ from pathlib import Path
 from bench.capacity import search
 from bench.cell import Cell
 from bench.findings import Findings
+from bench.gate import CAN_WAIT
 from bench.journal import Journal, cannot_write
 from bench.memory_limit import default_limit
 from bench.memory_pass import measures_memory
+from bench.overhead import REPEATS
 from bench.peaks import Peaks
-from bench.process import HERE, Place, run_worker
+from bench.process import HERE, Place, Worker
 from bench.series import pruned, source_of_pruning
 from bench.steadiness import asks_again, steadiest
 from bench.worker import Request
 from data import is_path
 from measure.clock import Stopwatch
+from measure.processor import physical_cores
 from measure.record import Record, not_measured
 
 RETRIED = ("error", "timeout")
@@ -100,14 +103,17 @@ class Runner:
         if source is not None:
             return pruned(cell, source, self.journal.manifest.machine, started), {}
         with Stopwatch() as watch:
-            capacity = cell.workload == "capacity"
-            attempts = [search(cell, self._probe)] if capacity else self._attempts(cell)
+            if cell.workload == "capacity":
+                attempts, held = [search(cell, self._probe)], None
+            else:
+                attempts, held = self._passes(cell, memory=memory)
             findings = steadiest(attempts)
             overhead = {"time": findings.phases}
-            if findings.status == "ok" and memory:
-                found = self._work(cell, "memory")
-                overhead["memory"] = found.phases
-                _add_memory(findings, found)
+            if again := [other for other in attempts if other is not findings]:
+                overhead[REPEATS] = {REPEATS: sum(sum(a.phases.values()) for a in again)}
+            if held is not None:
+                overhead["memory"] = held.phases
+                _add_memory(findings, held)
         record = Record(
             cell_id=cell.cell_id,
             key=cell.key,
@@ -131,22 +137,46 @@ class Runner:
         )
         return record, findings.raw
 
-    def _attempts(self, cell: Cell) -> list[Findings]:
-        """The timed pass, again while it is not steady and there are repeats left."""
-        attempts = [self._work(cell, "time")]
-        while len(attempts) <= self.repeats and asks_again(attempts):
-            attempts.append(self._work(cell, "time"))
-        return attempts
+    def _passes(self, cell: Cell, *, memory: bool) -> tuple[list[Findings], Findings | None]:
+        """The timed pass, again while it is not steady and there are repeats left; then that of
+        memory, if the time is good. On two cores both workers load side by side.
+        """
+        with contextlib.ExitStack() as workers:
+            timed = workers.enter_context(self._worker(cell, "time"))
+            other = None
+            if memory and self._loads_side_by_side(cell):
+                other = workers.enter_context(self._worker(cell, "memory", beside=True))
+                other.load()
+            attempts = [self._findings(timed)]
+            while len(attempts) <= self.repeats and asks_again(attempts):
+                attempts.append(self._work(cell, "time"))
+            if not memory or all(attempt.status != "ok" for attempt in attempts):
+                return attempts, None
+            return attempts, self._findings(other) if other else self._work(cell, "memory")
+
+    def _loads_side_by_side(self, cell: Cell) -> bool:
+        """A device's libraries take memory of it as they load, which the other pass would see."""
+        cores = physical_cores() if self.cpus is None else len(self.cpus)
+        return CAN_WAIT and cell.device == "cpu" and cores > 1
 
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")
 
     def _work(self, cell: Cell, measuring: str) -> Findings:
-        out = self.journal.path("findings", cell)
+        with self._worker(cell, measuring) as worker:
+            return self._findings(worker)
+
+    def _findings(self, worker: Worker) -> Findings:
+        try:
+            return worker.findings()
+        except OSError as error:
+            raise cannot_write(self.journal.folder, error) from error
+
+    def _worker(self, cell: Cell, measuring: str, *, beside: bool = False) -> Worker:
         request = Request(
             cell,
             measuring,
-            out.resolve(),
+            self.journal.path("findings", cell).with_suffix(f".{measuring}.part").resolve(),
             self.journal.path("weights", cell).resolve(),
             dataset=str(Path(cell.dataset).resolve()) if is_path(cell.dataset) else cell.dataset,
             data_dir=self.data_dir.resolve() if self.data_dir else None,
@@ -158,12 +188,9 @@ class Runner:
             parts=self.parts,
         )
         try:
-            return run_worker(request, timeout=self.timeout, place=self.place)
+            return Worker(request, timeout=self.timeout, place=self.place, beside=beside)
         except OSError as error:
             raise cannot_write(self.journal.folder, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                out.unlink()
 
 
 def _is_to_retry(record: Record) -> bool:

@@ -5,14 +5,10 @@ measured.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 import data
 from bench.cell import Cell
@@ -27,10 +23,11 @@ from bench.journal import (
     past_seconds,
     require_writable,
 )
+from bench.kernels import are_missing, compile_missing
 from bench.live.board import Board
 from bench.matrix import NO_MODEL, cells_of
 from bench.options import OptionError, Options
-from bench.overhead import Overhead, add_up
+from bench.overhead import Overhead, add_up, seconds_alive
 from bench.progress import CellProgress
 from bench.runner import Runner, without_details
 from bench.suites import SUITES
@@ -58,6 +55,7 @@ class Session:
     runner: Runner | None = None
     progress: CellProgress | None = None
     held: Hold | None = None
+    compiling: float = 0.0  # seconds that kernels took, before the first cell
     board: Board | None = None  # where the run is shown while it goes on
 
     @classmethod
@@ -166,6 +164,18 @@ class Session:
             self.board.land(record, kept=kept, left=self.progress.seconds_left)
         return record
 
+    def needs_kernels(self, selected: list[Cell]) -> bool:
+        """Whether some are to be compiled for the cells that are still to be measured."""
+        assert self.runner is not None, "begin() comes first"
+        runner = self.runner
+        return are_missing(cell for cell in selected if runner.kept(cell) is None)
+
+    def compile_kernels(self) -> None:
+        """All of them, once for this machine, before anything is measured."""
+        assert self.runner is not None, "begin() comes first"
+        assert self.progress is not None, "begin() comes first"
+        self.compiling = compile_missing(self.runner.place, self.progress.console)
+
     def show(self, selected: list[Cell]) -> Board:
         """A board of these cells, kept up to date from now on; `begin` comes first."""
         assert self.runner is not None, "begin() comes first"
@@ -196,7 +206,8 @@ class Session:
         """Where this start's seconds went so far; None where it has measured nothing."""
         if not self.measured:
             return None
-        return add_up(_seconds_alive(), [record.overhead for record in self.measured])
+        passes = [record.overhead for record in self.measured]
+        return add_up(seconds_alive(), passes, compiling=self.compiling)
 
     def finish(self) -> None:
         if self.runner is not None:
@@ -220,15 +231,6 @@ class Session:
         assert self.runner is not None, "begin() comes first"
         if (overhead := self.overhead()) is not None:
             self.runner.journal.manifest.overhead = overhead.to_dict()
-
-
-def _seconds_alive() -> float:
-    """Seconds since this process began, also where the clock was set since."""
-    if not sys.platform.startswith("linux"):
-        return time.time() - psutil.Process().create_time()
-    # After the name in brackets, which may hold spaces, field 22 is the third field's 20th.
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _read(name: str, options: Options) -> Interactions:

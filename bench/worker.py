@@ -43,6 +43,7 @@ class Request:
         data_limit: bytes that it sets as its RLIMIT_DATA, where no cgroup keeps the limit.
         cpus: the processors that it may run on; None leaves them as they are.
         stage_file: a file descriptor to note in what it is doing.
+        bell: a file descriptor to ring with at its gate (bench/gate.py); None where it has none.
         energy: "auto", "off" or "estimate=<watts>". allocator: "kept" or "system", for time.
         parts: whether a timed training also tells its share of time by part.
     """
@@ -58,6 +59,7 @@ class Request:
     data_limit: int | None = None
     cpus: tuple[int, ...] | None = None
     stage_file: int | None = None
+    bell: int | None = None
     energy: str = "auto"
     allocator: str = "kept"
     parts: bool = False
@@ -77,7 +79,7 @@ class Request:
 def main() -> None:
     began = now()
     bind_to_parent()
-    request = Request.loads(sys.stdin.read())
+    request = Request.loads(sys.stdin.readline())
     limit_memory(request.data_limit)
     bind_to_cpus(request.cpus)
     findings = Findings()
@@ -154,6 +156,7 @@ def _measure(request: Request, findings: Findings) -> None:
             from bench.loading import memory_of_loading, time_loading
 
         _collect_again()
+        findings.pass_gate(request.bell)
         (time_loading if request.measuring == "time" else memory_of_loading)(cell, read, findings)
     else:
         _measure_model(request, read, findings)
@@ -207,6 +210,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
         if cell.workload in TRAINING:
             findings.resolved["loss"] = setting.resolved_loss()
         findings.resolved["versions"] = _kernel_versions(findings.resolved)
+    findings.pass_gate(request.bell)
     with findings.phase("warm_up"), Stopwatch(cell.device) as watch:
         warm_up(setting, training=cell.workload in TRAINING)
     _collect_again()

@@ -110,6 +110,11 @@ class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._see = see
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else the first operation imports PyTorch's compiler, only to be left alone by it."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:

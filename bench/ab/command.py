@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from bench.ab.blocks import Blocks
 from bench.ab.campaign import Campaign, Needs, Pairs
 from bench.ab.ledger import Ledger
@@ -32,6 +34,7 @@ from bench.ab.sides import (
 from bench.ab.worktree import changed, commit_of, is_dirty, merge_base
 from bench.files import write_whole
 from bench.journal import JournalError, code_hash, new_manifest, one_line
+from bench.kernels import are_missing, compile_missing
 from bench.options import TEXTS, OptionError, Options
 from bench.session import Session
 from data.log import DataError
@@ -103,6 +106,9 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     print(f"{_short(base)} (base) beside {_short(content['head'])} (head): {folder.name}")
     try:
         sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
+        for side in sides.values():
+            if are_missing(session.cells, side.place):
+                compile_missing(side.place, Console(stderr=True))
         campaign = Campaign(
             session.cells,
             Ledger(folder),

@@ -14,11 +14,8 @@ How: `p = floats(address)`, `v = load(p, i)`, `v + w`, `fma(a, b, c)`, `store(p,
 
 from __future__ import annotations
 
-import hashlib
 import operator
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numba
@@ -33,6 +30,7 @@ from numba.core.typing import signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global
 from numba.extending import intrinsic
 
+from models.ops.compilation import pieces_digest
 from models.ops.registries import load_registries
 
 LANES = 16
@@ -54,20 +52,12 @@ def native(*arguments: Any) -> Callable[[Callable[..., None]], int]:
         # Numba compiles again when the function's own file changes, but not when the pieces it
         # takes in do; a stale kernel would be timed under the new code's name.
         file: Any = made._cache._cache_file
-        file._source_stamp = (file._source_stamp, _pieces_digest())
+        file._source_stamp = (file._source_stamp, pieces_digest())
         made.compile()
         _alive.append(made)
         return cast(int, made.address)
 
     return build
-
-
-@lru_cache(maxsize=1)
-def _pieces_digest() -> str:
-    # Kernels take pieces of each other too, such as one step of a GRU.
-    folder = Path(__file__).parent
-    pieces = sorted({*folder.glob("simd*.py"), *folder.glob("*_kernels.py")})
-    return hashlib.sha256(b"".join(piece.read_bytes() for piece in pieces)).hexdigest()
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

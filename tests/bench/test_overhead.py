@@ -32,12 +32,13 @@ def test_a_phase_counts_also_when_it_fails() -> None:
 def test_the_parts_add_up_to_the_whole() -> None:
     timed = {"interpreter": 1.0, "import_torch": 9.0, "warm_up": 5.0, "measured": 60.0, "exit": 1.0}
     memory = {"imports": 4.0, "data": 1.0, "measured": 6.0, "checks": 3.0, "other": 1.0}
-    overhead = add_up(100.0, [{"time": timed, "memory": memory}])
-    assert (overhead.measured, overhead.necessary, overhead.checks) == (66.0, 20.0, 3.0)
-    assert overhead.itself == 11.0
+    passes = {"time": timed, "memory": memory, "repeats": {"repeats": 4.0}}
+    overhead = add_up(100.0, [passes], compiling=2.0)
+    assert (overhead.measured, overhead.necessary, overhead.checks) == (66.0, 22.0, 3.0)
+    assert (overhead.repeats, overhead.itself) == (4.0, 5.0)
     parts = overhead.to_dict()
     assert parts.pop("total") == sum(parts.values())
-    said = "100 s: measured 66%, warm-up and imports 20%, checks 3%, suite itself 11%"
+    said = "100 s: measured 66%, warm-up and imports 22%, checks 3%, repeats 4%, suite itself 5%"
     assert str(overhead) == said
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from bench.cell import Cell
-from bench.process import _end, run_worker, worker_environment
+from bench.process import end, run_worker, worker_environment
 from bench.worker import Request, classify
 from models.base import NotSupported
 from models.ops.backend import BackendUnavailable
@@ -98,7 +98,7 @@ def test_descendants_that_left_the_workers_group_end_with_it(tmp_path: Path) -> 
     assert hung.stdout is not None
     children = [psutil.Process(int(pid)) for pid in hung.stdout.readline().split()]
     hung.send_signal(signal.SIGSTOP)  # it can't clean up itself
-    _end(hung)
+    end(hung)
     assert hung.returncode == -signal.SIGKILL
     _, alive = psutil.wait_procs(children, timeout=3)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
@@ -191,7 +191,7 @@ def test_weights_are_part_of_the_memory_that_is_measured(tmp_path: Path) -> None
 def test_a_worker_dies_with_its_parent_at_any_moment(tmp_path: Path, seconds: float) -> None:
     cell = dataclasses.replace(CELL, requests=10**6)
     code = (
-        "import sys, threading, os; from bench.process import _end, run_worker;"
+        "import sys, threading, os; from bench.process import end, run_worker;"
         "from bench.worker import Request;"
         f"threading.Timer({seconds}, lambda: os.kill(os.getpid(), 9)).start();"
         "run_worker(Request.loads(sys.stdin.read()), timeout=100)"

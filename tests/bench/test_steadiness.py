@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,23 @@ def test_a_cell_is_measured_again_up_to_the_limit(
 ) -> None:
     left = iter(attempts)
 
-    def work(_self: Runner, _cell: Cell, measuring: str) -> Findings:
-        return found(next(left)) if measuring == "time" else Findings()
+    class Played(contextlib.nullcontext[None]):
+        """A worker whose rounds are known."""
 
-    monkeypatch.setattr(Runner, "_work", work)
+        def __init__(self, _cell: Cell, measuring: str, *, beside: bool = False) -> None:
+            super().__init__()
+            self.measuring = measuring
+
+        def __enter__(self) -> Played:
+            return self
+
+        def load(self) -> None:
+            pass
+
+        def findings(self) -> Findings:
+            return found(next(left)) if self.measuring == "time" else Findings()
+
+    monkeypatch.setattr(Runner, "_worker", staticmethod(Played))
     manifest = new_manifest(
         suite="smoke",
         cells=[CELL],

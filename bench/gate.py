@@ -1,0 +1,86 @@
+"""The gate at which a worker, all loaded, sleeps until its parent lets it on.
+
+So workers can start side by side, on a core each, and be measured one after the other:
+
+    gate = Gate()                       # the parent's side
+    process = Popen(..., stdin=PIPE, pass_fds=[gate.bell]); gate.shared()
+    gate.sleep(seconds)                 # until it rings, or has ended
+    gate.tell(process.stdin)
+
+    pass_gate(bell)                     # the worker's side
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from typing import IO
+
+CAN_WAIT = sys.platform != "win32"  # where a process can be given a pipe to ring with
+
+
+class Gate:
+    """One worker's gate, as its parent sees it; closed with `close` or at the end of a `with`."""
+
+    def __init__(self) -> None:
+        self._ring: int | None = None
+        self.bell: int | None = None
+        if CAN_WAIT:
+            self._ring, self.bell = os.pipe()
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def shared(self) -> None:
+        """The worker has its end: what is left of it in this process would hide the worker's
+        death.
+        """
+        if self.bell is not None:
+            os.close(self.bell)
+            self.bell = None
+
+    def sleep(self, seconds: float) -> bool:
+        """Until the worker rings or has ended, at most so long; whether either happened.
+
+        Once it has rung, only its end wakes.
+        """
+        if self._ring is None:
+            return True
+        readable, _, _ = select.select([self._ring], [], [], seconds)
+        if not readable:
+            return False
+        os.read(self._ring, 1)
+        return True
+
+    def tell(self, door: IO[bytes] | None, line: str = "") -> None:
+        """Write a line to the worker whose standard input `door` is: its request, and later the one
+        that opens the gate. Nothing happens where it is dead.
+        """
+        assert door is not None, "the worker's standard input is a pipe"
+        with contextlib.suppress(BrokenPipeError):
+            door.write(f"{line}\n".encode())
+            door.flush()
+
+    def close(self) -> None:
+        self.shared()
+        if self._ring is not None:
+            os.close(self._ring)
+            self._ring = None
+
+
+def pass_gate(bell: int | None) -> None:
+    """In a worker: ring, and sleep until the parent opens; the process ends where it never will.
+
+    Args:
+        bell: the file descriptor to ring with; None where nobody waits.
+    """
+    if bell is None:
+        return
+    os.write(bell, b"\n")
+    if not sys.stdin.readline():
+        os._exit(0)

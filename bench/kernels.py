@@ -1,0 +1,73 @@
+"""Kernels compiled before the first cell, on all cores: once a machine, not a worker at a time.
+
+What fails to compile here fails again in its worker, whose record tells the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.cell import Cell
+from bench.lifeline import VARIABLE, bind_to_parent
+from bench.matrix import NO_MODEL
+from bench.process import HERE, Place, end
+from measure.clock import Stopwatch
+from measure.processor import logical_cores
+from models.ops.compilation import compile_all, is_done, kernel_files
+
+
+def are_missing(cells: Iterable[Cell], place: Place = HERE) -> bool:
+    """Whether cells run on kernels that this machine has not compiled yet."""
+    compiled = any(
+        c.model != NO_MODEL and c.device == "cpu" and c.backend in ("auto", "numba") for c in cells
+    )
+    return compiled and not is_done(place.root / "models" / "ops")
+
+
+def compile_missing(place: Place, console: Console) -> float:
+    """Compile all kernels of a place, with a bar on a terminal; gives the seconds that it took."""
+    columns = (
+        TextColumn("compiling kernels"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    files = kernel_files(place.root / "models" / "ops")
+    with (
+        Stopwatch() as watch,
+        Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as progress,
+    ):
+        task = progress.add_task("", total=len(files))
+        process = subprocess.Popen(
+            [str(place.python), "-m", "bench.kernels"],
+            cwd=place.root,
+            env=dict(os.environ) | {"PYTHONPATH": str(place.root), VARIABLE: str(os.getpid())},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None, "it is a pipe"
+            for _ in process.stdout:
+                progress.advance(task)
+        finally:
+            end(process)
+    return watch.seconds or 0.0
+
+
+def main() -> None:
+    """The process that compiles: it and its own end with the run that asked."""
+    bind_to_parent()
+    os.environ[VARIABLE] = str(os.getpid())
+    compile_all(logical_cores(), begin=bind_to_parent)
+
+
+if __name__ == "__main__":
+    main()
