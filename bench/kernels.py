@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.cell import Cell
-from bench.lifeline import VARIABLE, bind_to_parent
+from bench.lifeline import VARIABLE
 from bench.matrix import NO_MODEL
 from bench.process import HERE, Place, end
 from measure.clock import Stopwatch
-from measure.processor import logical_cores
-from models.ops.compilation import compile_all, is_done, kernel_files
+from models.ops.compilation import is_done, kernel_files
 
 
 def are_missing(cells: Iterable[Cell], place: Place = HERE) -> bool:
@@ -46,7 +45,7 @@ def compile_missing(place: Place, console: Console) -> float:
     ):
         task = progress.add_task("", total=len(files))
         process = subprocess.Popen(
-            [str(place.python), "-m", "bench.kernels"],
+            [str(place.python), "-m", "bench.compiler"],
             cwd=place.root,
             env=dict(os.environ) | {"PYTHONPATH": str(place.root), VARIABLE: str(os.getpid())},
             stdout=subprocess.PIPE,
@@ -60,14 +59,3 @@ def compile_missing(place: Place, console: Console) -> float:
         finally:
             end(process)
     return watch.seconds or 0.0
-
-
-def main() -> None:
-    """The process that compiles: it and its own end with the run that asked."""
-    bind_to_parent()
-    os.environ[VARIABLE] = str(os.getpid())
-    compile_all(logical_cores(), begin=bind_to_parent)
-
-
-if __name__ == "__main__":
-    main()

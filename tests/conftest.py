@@ -1,13 +1,25 @@
-"""Shared by all tests: where real logs lie."""
+"""Shared by all tests: where real logs lie, and kernels compiled before processes need them."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from models.ops.compilation import is_done
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The processes of pytest-xdist would each compile every kernel, and under coverage: all cores
+    do it once, before they begin.
+    """
+    if config.getoption("numprocesses", None) and not config.option.collectonly and not is_done():
+        subprocess.run([sys.executable, "-m", "models.ops.compilation"], cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")

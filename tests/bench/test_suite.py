@@ -29,7 +29,9 @@ Suite = Callable[..., "subprocess.CompletedProcess[str]"]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One whole smoke run with its benchmark JSON; the folder in which it lies."""
     folder = tmp_path_factory.mktemp("smoke")
-    done = start(folder, f"--benchmark-json={folder / 'run.json'}", "--suite=smoke")
+    # Beside other tests nothing is steady, and repeats would say so at length.
+    options = ("--suite=smoke", "--repeats=0", "--threads=1")
+    done = start(folder, f"--benchmark-json={folder / 'run.json'}", *options)
     out, _ = done.communicate(timeout=400)
     assert done.returncode == 0, out
     (folder / "out.txt").write_text(out)

@@ -24,23 +24,34 @@ def data_of(page: str) -> dict[str, object]:
     return json.loads(found[1])
 
 
+def page_of(path: Path) -> str:
+    """The page of one file; of equal files it is built once."""
+    content = path.read_bytes()
+    if content not in _PAGES:
+        _PAGES[content] = build_page(load_runs([path]))
+    return _PAGES[content]
+
+
+_PAGES: dict[bytes, str] = {}
+
+
 def test_the_same_records_give_the_same_bytes(made, run_json):
     path = run_json()
-    page = build_page(load_runs([path]))
+    page = page_of(path)
     assert page == build_page(load_runs([path]))
     assert len(page.encode()) < 3_000_000
 
 
 def test_the_page_leads_with_the_computed_finding(made, run_json):
-    runs = load_runs([run_json()])
-    page = build_page(runs)
+    path = run_json()
+    page, runs = page_of(path), load_runs([path])
     lead = re.search(r'<p class="lead"><bdi>(.*?)</bdi>', page)
     assert lead is not None
     assert finding(runs).startswith(lead[1].replace("&#39;", "'"))
 
 
 def test_what_failed_is_among_the_limits_with_its_reason(made, run_json):
-    page = build_page(load_runs([run_json()]))
+    page = page_of(run_json())
     limits = page[page.index('id="limits"') :]
     assert "BERT4Rec train_epoch L=200: oom, the worker was killed at 7.6 GiB" in limits
 
@@ -85,7 +96,7 @@ def test_a_run_is_measured_again_by_what_pytest_was_given(made, run_json):
 
 
 def test_numbers_are_kept_as_columns_with_reasons_where_there_are_none(made, run_json):
-    cells = data_of(build_page(load_runs([run_json()])))["cells"]
+    cells = data_of(page_of(run_json()))["cells"]
     texts, shapes, records = cells["texts"], cells["shapes"], cells["records"]
     place = records["id"].index("gru4rec-recommend-L50-s0")
     names = [texts[metric[0]] for metric in shapes[records["shape"][place]]]
