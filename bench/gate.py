@@ -14,19 +14,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import sys
 from typing import IO
+
+from measure.clock import now
 
 CAN_WAIT = sys.platform != "win32"  # where a process can be given a pipe to ring with
 
 
 class Gate:
-    """One worker's gate, as its parent sees it; closed with `close` or at the end of a `with`."""
+    """One worker's gate, as its parent sees it; closed with `close` or at the end of a `with`.
+
+    Attributes:
+        bell: the file descriptor that the worker rings with; None where it has none.
+        rang: when it rang, by the clock that all processes of a machine share; None until it has.
+    """
 
     def __init__(self) -> None:
-        self._ring: int | None = None
         self.bell: int | None = None
+        self.rang: float | None = None
+        self._ring: int | None = None
         if CAN_WAIT:
             self._ring, self.bell = os.pipe()
 
@@ -51,10 +59,12 @@ class Gate:
         """
         if self._ring is None:
             return True
-        readable, _, _ = select.select([self._ring], [], [], seconds)
-        if not readable:
-            return False
-        os.read(self._ring, 1)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._ring, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                return False
+        if said := os.read(self._ring, 64):
+            self.rang = float(said)
         return True
 
     def tell(self, door: IO[bytes] | None, line: str = "") -> None:
@@ -81,6 +91,9 @@ def pass_gate(bell: int | None) -> None:
     """
     if bell is None:
         return
-    os.write(bell, b"\n")
+    try:
+        os.write(bell, f"{now()!r}\n".encode())
+    except BrokenPipeError:
+        os._exit(0)
     if not sys.stdin.readline():
         os._exit(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -21,15 +22,19 @@ from models.ops.compilation import is_done, kernel_files
 
 
 def are_missing(cells: Iterable[Cell], place: Place = HERE) -> bool:
-    """Whether cells run on kernels that this machine has not compiled yet."""
-    compiled = any(
-        c.model != NO_MODEL and c.device == "cpu" and c.backend in ("auto", "numba") for c in cells
-    )
-    return compiled and not is_done(place.root / "models" / "ops")
+    """Whether cells of several models run on kernels that this machine has not compiled yet. One
+    model alone needs a few of them, and its first worker compiles those.
+    """
+    models = {c.model for c in cells if c.device == "cpu" and c.backend in ("auto", "numba")} - {
+        NO_MODEL
+    }
+    return len(models) > 1 and not is_done(place.root / "models" / "ops")
 
 
-def compile_missing(place: Place, console: Console) -> float:
-    """Compile all kernels of a place, with a bar on a terminal; gives the seconds that it took."""
+def compile_missing(place: Place, console: Console, *, timeout: float) -> float:
+    """Compile all kernels of a place, with a bar on a terminal; gives the seconds that it took, at
+    most `timeout`.
+    """
     columns = (
         TextColumn("compiling kernels"),
         BarColumn(bar_width=12),
@@ -52,10 +57,13 @@ def compile_missing(place: Place, console: Console) -> float:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        late = threading.Timer(min(timeout, threading.TIMEOUT_MAX), end, [process])
+        late.start()
         try:
             assert process.stdout is not None, "it is a pipe"
             for _ in process.stdout:
                 progress.advance(task)
         finally:
+            late.cancel()
             end(process)
     return watch.seconds or 0.0

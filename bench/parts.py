@@ -1,4 +1,4 @@
-"""Share of time by part of a model: a few steps of training once more, under torch.profiler.
+"""Share of time by part of a model: a few steps of training once more, profiled.
 
 Each operation's own time, without that of operations inside it, goes to the innermost part around
 it that has a name here: what an attention kernel sums or copies is attention. A gradient belongs to
@@ -99,7 +99,7 @@ def measure_parts(cell: Cell, setting: Setting, findings: Findings) -> None:
     if not found:
         lost = not_measured(reason, unit="1", better="none", kind="derived")
         findings.metrics["share_rest"] = lost
-    method = f"torch.profiler, own time of operations, median of {_STEPS} steps"
+    method = f"torch.autograd.profiler, own time of operations, median of {_STEPS} steps"
     for part, share in found.items():
         findings.metrics[f"share_{part}"] = Metric(share, "1", "none", "derived", method)
 

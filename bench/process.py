@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,7 @@ from typing import IO, Any
 import psutil
 
 from bench.findings import Findings
-from bench.gate import Gate
+from bench.gate import CAN_WAIT, Gate
 from bench.lifeline import VARIABLE
 from bench.memory_limit import MemoryLimit, limited
 from bench.out_of_memory import explain_death, says_out_of_memory
@@ -81,6 +82,8 @@ class Worker:
             stack.callback(_remove, request.out)
             self._process = self._start(place)
             stack.callback(end, self._process)
+            if self._process.stdin is not None:
+                stack.callback(_close, self._process.stdin)
             self._gate.shared()
             self._limit.join(self._process.pid)
             self._gate.tell(self._process.stdin, self._request.dumps())
@@ -109,17 +112,13 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def seconds_left(self) -> float:
-        """Of its time, once it sleeps at its gate."""
-        return self._left
-
     def load(self) -> None:
         """Returns when it is at its gate, has ended, or has used up its time."""
-        if not self._loaded:
-            self._gate.sleep(self._left)
+        if CAN_WAIT and not self._loaded:
+            self._sleep(self._timeout, until=lambda: self._gate.rang is not None)
             self._loaded = True
-            self._left = max(0.0, self._timeout - (now() - self._began))
+            rang = now() if self._gate.rang is None else self._gate.rang
+            self._left = max(0.0, self._timeout - (rang - self._began))
 
     def findings(self) -> Findings:
         """Let it on; what it found. Its death, hang or silence becomes a status with a reason.
@@ -129,25 +128,30 @@ class Worker:
         self.load()
         if self._process.poll() is None:
             self._kills = _out_of_memory_kills()
+        let_on = now()
         self._gate.tell(self._process.stdin)
-        ended = self._ends()
+        self._sleep(self._left, until=lambda: False)
+        ended = self._process.poll() is not None
         end(self._process)
-        found = self._found() if ended else self._late()
+        try:
+            found = self._found() if ended else self._late()
+        finally:
+            self._stack.close()
+        found.phases = found.phases or {"lost": now() - let_on}
         found.resolved["memory_limit"] = self._limit.bytes
         found.resolved["memory_limit_by"] = self._limit.method
         if self._limit.reason:
             found.resolved["memory_limit_reason"] = self._limit.reason
         return found
 
-    def _ends(self) -> bool:
-        """Whether it ends within the time that it has left."""
-        deadline = now() + self._left
-        while self._process.poll() is None and (left := deadline - now()) > 0:
+    def _sleep(self, seconds: float, *, until: Callable[[], bool]) -> None:
+        """Until it has ended, or so long, or until what is asked about it is true."""
+        deadline = now() + seconds
+        while self._process.poll() is None and (left := deadline - now()) > 0 and not until():
             # Its end of the pipe closes with it, unless a process that it left behind has it too.
-            if self._gate.sleep(min(left, _LOOK_SECONDS)):
+            if self._gate.sleep(min(left, _LOOK_SECONDS)) and not until():
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(left)
-        return self._process.poll() is not None
 
     def _late(self) -> Findings:
         return _failed("timeout", f"not finished after {self._timeout:g} s", self._log)
@@ -162,13 +166,16 @@ class Worker:
     def _read(self, content: dict[str, Any]) -> Findings:
         known = {field.name: content[field.name] for field in fields(Findings)}
         metrics = {name: Metric(**entry) for name, entry in known.pop("metrics").items()}
-        # The performance counter is the machine's, so the worker's readings compare with ours.
-        parts = known["phases"] | {"exit": max(0.0, now() - content["ended"])}
+        parts = known["phases"]
         if self._beside:
+            # Of one that failed before its gate all is loading.
+            before = known["loading"] or parts
+            parts = {name: took - before.get(name, 0.0) for name, took in parts.items()}
             parts.pop("gate", None)
-            parts = {name: took - known["loading"].get(name, 0.0) for name, took in parts.items()}
         else:
+            # The performance counter is the machine's: the worker's readings compare with ours.
             parts["interpreter"] = max(0.0, content["began"] - self._began)
+        parts["exit"] = max(0.0, now() - content["ended"])
         return Findings(metrics=metrics, **(known | {"phases": parts}))
 
 
@@ -198,6 +205,11 @@ def fixed_environment(threads_allowed: int, *, keep_memory: bool) -> dict[str, s
     if keep_memory:
         fixed |= keep_memory_environment()
     return dict(os.environ) | fixed
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # what it still held goes to nobody
+        pipe.close()
 
 
 def _remove(file: Path) -> None:

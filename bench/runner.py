@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+import psutil
+
 from bench.capacity import search
 from bench.cell import Cell
 from bench.findings import Findings
@@ -28,6 +30,7 @@ from measure.processor import physical_cores
 from measure.record import Record, not_measured
 
 RETRIED = ("error", "timeout")
+_ROOM_FOR_TWO = 4 * 2**30  # bytes
 _NOTICED = 0.1  # seconds; less is reading the peak that was kept
 
 
@@ -155,9 +158,12 @@ class Runner:
             return attempts, self._findings(other) if other else self._work(cell, "memory")
 
     def _loads_side_by_side(self, cell: Cell) -> bool:
-        """A device's libraries take memory of it as they load, which the other pass would see."""
+        """A device's libraries take memory of it as they load, which the other pass would see, and
+        where memory is short the one that sleeps would lack to the one that works.
+        """
         cores = physical_cores() if self.cpus is None else len(self.cpus)
-        return CAN_WAIT and cell.device == "cpu" and cores > 1
+        room = psutil.virtual_memory().available > _ROOM_FOR_TWO
+        return CAN_WAIT and cell.device == "cpu" and cores > 1 and room
 
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")

@@ -174,7 +174,9 @@ class Session:
         """All of them, once for this machine, before anything is measured."""
         assert self.runner is not None, "begin() comes first"
         assert self.progress is not None, "begin() comes first"
-        self.compiling = compile_missing(self.runner.place, self.progress.console)
+        self.compiling = compile_missing(
+            self.runner.place, self.progress.console, timeout=self.runner.timeout
+        )
 
     def show(self, selected: list[Cell]) -> Board:
         """A board of these cells, kept up to date from now on; `begin` comes first."""

@@ -26,8 +26,8 @@ SUITES: dict[str, tuple[Block, ...]] = {
     "quick": (
         Block("load", (50,), rounds=5),
         Block("train_epoch", (50, 100, 200), rounds=5, round_seconds=0.5),
-        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=300),
-        Block("serve_step", (50, 200), stateful=True, batch_sizes=(1,), requests=300),
+        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=1000),
+        Block("serve_step", (50, 200), stateful=True, batch_sizes=(1,), requests=1000),
         Block("fit", (50,), batch_sizes=(64,), max_epochs=6, patience=6),
     ),
     # The Mamba4Rec paper's protocol (arXiv 2403.03900): every prefix a sample, batch 2048.

@@ -170,7 +170,7 @@ class Record:
         repeats: how often it was measured again for spreading too far.
         machine: see measure/machine.py. data: name, counts, sequence hash, source.
         wall_s: seconds from the start of the first worker to its end, warm-up and imports included.
-        overhead: pass ("time", "memory") -> what its worker spent its seconds on.
+        overhead: pass ("time", "memory", "repeats") -> what its workers spent their seconds on.
     """
 
     cell_id: str

@@ -108,7 +108,7 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
         sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
         for side in sides.values():
             if are_missing(session.cells, side.place):
-                compile_missing(side.place, Console(stderr=True))
+                compile_missing(side.place, Console(stderr=True), timeout=options.timeout)
         campaign = Campaign(
             session.cells,
             Ledger(folder),

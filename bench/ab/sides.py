@@ -20,6 +20,7 @@ from typing import Literal
 
 from bench.ab.worktree import add_worktree, remove_worktree
 from bench.process import Place
+from models.ops.compilation import NOTE
 
 Name = Literal["base", "head"]
 NAMES: tuple[Name, Name] = ("base", "head")
@@ -110,7 +111,8 @@ def share_compiled(source: Path, target: Path) -> None:
             os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     compiled = target / "__pycache__"
     compiled.mkdir(parents=True, exist_ok=True)
-    for kernel in (source / "__pycache__").glob("*.nb[ic]"):
+    kept = source / "__pycache__"
+    for kernel in [*kept.glob("*.nb[ic]"), *kept.glob(NOTE)]:
         if not (compiled / kernel.name).exists():
             shutil.copy2(kernel, compiled / kernel.name)
 

@@ -6,6 +6,7 @@ each file's name as it is done, and leaves a note beside the cache, by which `is
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import multiprocessing
@@ -14,18 +15,18 @@ import platform
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
+from models.ops.pieces import FOLDER, pieces_digest
+
 # Ten seconds each, and a few seconds each; the others take one or two.
 _LONG = [
     "attention_backward_kernels", "first_layer_kernels",
     "attention_few_kernels", "attention_kernels", "selective_scan_kernels",
     "post_mixer_training_kernels", "gru_kernels", "mamba_step_kernels", "gru_backward_kernels",
 ]  # fmt: skip
-_NOTE = Path("__pycache__", "kernels.compiled")
+NOTE = "kernels.compiled"
 
 
 def kernel_files(folder: Path = FOLDER) -> list[str]:
@@ -36,19 +37,16 @@ def kernel_files(folder: Path = FOLDER) -> list[str]:
     return sorted(names, key=lambda name: _LONG.index(name) if name in _LONG else len(_LONG))
 
 
-@lru_cache
-def pieces_digest(folder: Path = FOLDER) -> str:
-    """Of the source of all kernels and of the pieces that they take in, of each other too."""
-    pieces = sorted({*folder.glob("simd*.py"), *folder.glob("*_kernels.py")})
-    return hashlib.sha256(b"".join(piece.read_bytes() for piece in pieces)).hexdigest()
-
-
 def is_done(folder: Path = FOLDER) -> bool:
     """Whether all kernels of that folder are compiled for this processor by this Numba."""
+    cache = _cache(folder)
     try:
-        return (folder / _NOTE).read_text() == _state(folder)
+        if (cache / NOTE).read_text() != _state(folder):
+            return False
     except OSError:
         return False
+    kept = {path.name.split(".")[0] for path in cache.rglob("*.nbi")}
+    return kept.issuperset(kernel_files(folder))
 
 
 def compile_all(cores: int, begin: Callable[[], None] | None = None) -> None:
@@ -58,15 +56,22 @@ def compile_all(cores: int, begin: Callable[[], None] | None = None) -> None:
         begin: called first in each process.
     """
     files = kernel_files()
+    state = _state(FOLDER)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(cores, len(files)), spawn, begin) as pool:
         running = {pool.submit(_compile, file): file for file in files}
         for done in as_completed(running):
             done.result()
             print(running[done], flush=True)
-    note = FOLDER / _NOTE
-    note.parent.mkdir(exist_ok=True)
-    note.write_text(_state(FOLDER))
+    with contextlib.suppress(OSError):  # where none can be left, the next start looks again
+        _cache(FOLDER).mkdir(parents=True, exist_ok=True)
+        (_cache(FOLDER) / NOTE).write_text(state)
+
+
+def _cache(folder: Path) -> Path:
+    """Where Numba keeps what it compiles of that folder."""
+    elsewhere = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(elsewhere) if elsewhere else folder / "__pycache__"
 
 
 def _compile(file: str) -> None:

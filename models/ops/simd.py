@@ -30,7 +30,7 @@ from numba.core.typing import signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global
 from numba.extending import intrinsic
 
-from models.ops.compilation import pieces_digest
+from models.ops.pieces import pieces_digest
 from models.ops.registries import load_registries
 
 LANES = 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from bench.journal import Journal, new_manifest
 from bench.process import Worker
 from bench.runner import Runner
 from bench.worker import Request
+from measure.processor import physical_cores
+from measure.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 CELL = Cell(
@@ -113,37 +114,57 @@ def test_a_worker_that_is_never_let_on_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_sleeping_takes_nothing_from_a_workers_time(tmp_path: Path) -> None:
-    with Worker(request_for(tmp_path), timeout=30) as worker:
+    with Worker(request_for(tmp_path), timeout=12) as worker:
         worker.load()
-        left = worker.seconds_left
-        time.sleep(1.0)
-        assert worker.seconds_left == left
+        time.sleep(12.5)
         assert worker.findings().status == "ok"
 
 
-@pytest.mark.parametrize(("cpus", "beside"), [((0,), False), (None, True)])
-def test_a_cells_two_passes_give_the_same_side_by_side(
-    tmp_path: Path, cpus: tuple[int, ...] | None, beside: bool
-) -> None:
-    if beside and len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("needs two cores")
-    cell = dataclasses.replace(CELL, workload="train_epoch", batch_size=16, rounds=2)
+def test_a_worker_that_hangs_while_it_loads_takes_nothing_from_the_other(tmp_path: Path) -> None:
+    with (
+        Worker(request_for(tmp_path), timeout=12) as timed,
+        Worker(request_for(tmp_path, "memory"), timeout=12, beside=True) as other,
+    ):
+        psutil.Process(other.pid).suspend()
+        began = time.monotonic()
+        other.load()
+        assert 8 < time.monotonic() - began < 17
+        assert timed.findings().status == "ok"
+        lost = other.findings()
+    assert (lost.status, lost.reason) == ("timeout", "not finished after 12 s")
+    assert lost.phases.keys() == {"lost"}
+
+
+def test_a_worker_that_died_while_it_loaded_is_known_at_once(tmp_path: Path) -> None:
+    with Worker(request_for(tmp_path), timeout=120) as worker:
+        psutil.Process(worker.pid).kill()
+        began = time.monotonic()
+        worker.load()
+        assert time.monotonic() - began < 5
+        assert worker.findings().reason == "worker died of SIGKILL"
+
+
+def run_cell(folder: Path, cell: Cell, cpus: tuple[int, ...] | None) -> Record:
     manifest = new_manifest(
-        suite="smoke",
-        cells=[cell],
-        argv=[],
-        dataset_line="",
-        data_hashes={},
-        limits={},
-        commit=None,
-        machine={"fingerprint": "x"},
-        root=tmp_path,
-        order_seed=0,
+        suite="smoke", cells=[cell], argv=[], dataset_line="", data_hashes={}, limits={},
+        commit=None, machine={"fingerprint": "x"}, root=folder, order_seed=0,
+    )  # fmt: skip
+    journal = Journal.open(folder / "results", manifest, fresh=False)
+    return Runner(journal, None, None, 120.0, cpus=cpus, parts=False).block(cell, memory=True)
+
+
+@pytest.mark.skipif(physical_cores() < 2, reason="needs two cores")
+def test_a_cells_passes_find_the_same_side_by_side(tmp_path: Path) -> None:
+    cell = dataclasses.replace(CELL, workload="train_epoch", batch_size=16, rounds=2)
+    apart, beside = (
+        run_cell(tmp_path / name, cell, cpus) for name, cpus in (("a", (0,)), ("b", None))
     )
-    journal = Journal.open(tmp_path / "results", manifest, fresh=False)
-    record = Runner(journal, None, None, 120.0, cpus=cpus, parts=False).block(cell, memory=True)
-    assert record.status == "ok", record.reason
-    assert record.metrics["tensor_peak_bytes"].value
-    assert record.metrics["epoch_time"].value
+    for record in (apart, beside):
+        assert record.status == "ok", record.reason
+        assert record.metrics["epoch_time"].value
+    counted = [r.metrics["tensor_peak_bytes"].value for r in (apart, beside)]
+    assert counted[0] == counted[1]
     # Its own start, where it had to wait for the other's end.
-    assert (record.overhead["memory"]["import_torch"] > 0) != beside
+    assert apart.overhead["memory"]["import_torch"] > 0
+    assert beside.overhead["memory"]["import_torch"] == 0
+    assert beside.overhead["time"]["gate"] >= 0
