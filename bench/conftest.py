@@ -98,7 +98,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     _reporter(config).write_line("\n".join(lines))
     run = config.stash[SESSION]
     if run.needs_kernels(selected):
-        _reporter(config).write_line("kernels are compiled first, once for this machine")
+        _reporter(config).write_line("kernels are compiled first, once: about a minute")
         run.compile_kernels()
 
 

@@ -9,10 +9,11 @@ from bench.memory_pass import measures_memory
 
 # Seconds to start a worker, import torch and read the data.
 _START = 1.8
+_SECOND_START = 0.7  # of one that loads beside the first
 _EPOCH = 30.0
 _FIT_EPOCH = 1.4
 _FIT_EPOCHS = 50  # where early stopping ends most runs
-_REQUEST = 0.004
+_REQUEST = 0.002
 _LOADS = 4
 _PROBES, _PROBE = 16, 8.0
 
@@ -21,7 +22,7 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     """Expected seconds of one cell, all its workers together."""
     if cell.key in past:
         return past[cell.key]
-    passes = 2 if measures_memory(cell) else 1
+    start = _START + (_SECOND_START if measures_memory(cell) else 0.0)
     trains = cell.workload == "train_epoch"  # and warms up for two rounds at most
     rounds = (cell.rounds + 2) * (cell.round_seconds or _EPOCH) if trains else 0.0
     # A search takes several loads, each of which lasts longer than its requests take.
@@ -29,7 +30,7 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
     if cell.workload == "capacity":
         return _PROBES * _PROBE
-    return passes * _START + 1.1 * rounds + _REQUEST * cell.requests * loads + fit
+    return start + 1.1 * rounds + _REQUEST * cell.requests * loads + fit
 
 
 def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:
