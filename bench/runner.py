@@ -110,13 +110,28 @@ class Runner:
                 attempts, held = [search(cell, self._probe)], None
             else:
                 attempts, held = self._passes(cell, memory=memory)
-            findings = steadiest(attempts)
-            overhead = {"time": findings.phases}
-            if again := [other for other in attempts if other is not findings]:
-                overhead[REPEATS] = {REPEATS: sum(sum(a.phases.values()) for a in again)}
-            if held is not None:
-                overhead["memory"] = held.phases
-                _add_memory(findings, held)
+        return self.record(cell, started, watch.seconds or 0.0, attempts, held)
+
+    def record(
+        self,
+        cell: Cell,
+        started: str,
+        seconds: float,
+        attempts: list[Findings],
+        held: Findings | None,
+    ) -> tuple[Record, dict[str, list[float]]]:
+        """What the workers of a cell found as its record, and its long series.
+
+        Args:
+            attempts: of the timed pass. held: what the memory pass found, where there was one.
+        """
+        findings = steadiest(attempts)
+        overhead = {"time": findings.phases}
+        if again := [other for other in attempts if other is not findings]:
+            overhead[REPEATS] = {REPEATS: sum(sum(a.phases.values()) for a in again)}
+        if held is not None:
+            overhead["memory"] = held.phases
+            _add_memory(findings, held)
         record = Record(
             cell_id=cell.cell_id,
             key=cell.key,
@@ -132,7 +147,7 @@ class Runner:
             machine=findings.machine or self.journal.manifest.machine,
             data=findings.data,
             started=started,
-            wall_s=watch.seconds or 0.0,
+            wall_s=seconds,
             overhead=overhead,
             oom=findings.oom,
             repeats=len(attempts) - 1,
@@ -145,21 +160,21 @@ class Runner:
         memory, if the time is good. On two cores both workers load side by side.
         """
         with contextlib.ExitStack() as workers:
-            timed = workers.enter_context(self._worker(cell, "time"))
+            timed = workers.enter_context(self.worker(cell, "time"))
             other = None
-            if memory and self._loads_side_by_side(cell):
-                other = workers.enter_context(self._worker(cell, "memory", beside=True))
+            if memory and self.loads_side_by_side(cell):
+                other = workers.enter_context(self.worker(cell, "memory", beside=True))
                 other.load()
-            attempts = [self._findings(timed)]
+            attempts = [self.findings(timed)]
             while len(attempts) <= self.repeats and asks_again(attempts):
                 attempts.append(self._work(cell, "time"))
             if not memory or all(attempt.status != "ok" for attempt in attempts):
                 return attempts, None
-            return attempts, self._findings(other) if other else self._work(cell, "memory")
+            return attempts, self.findings(other) if other else self._work(cell, "memory")
 
-    def _loads_side_by_side(self, cell: Cell) -> bool:
-        """A device's libraries take memory of it as they load, which the other pass would see, and
-        where memory is short the one that sleeps would lack to the one that works.
+    def loads_side_by_side(self, cell: Cell) -> bool:
+        """Whether two of the cell's workers may. A device's libraries take memory of it as they
+        load, which the other would see; where the host's is short, the one at work would lack it.
         """
         cores = physical_cores() if self.cpus is None else len(self.cpus)
         room = psutil.virtual_memory().available > _ROOM_FOR_TWO
@@ -169,16 +184,18 @@ class Runner:
         return self._work(cell, "memory")
 
     def _work(self, cell: Cell, measuring: str) -> Findings:
-        with self._worker(cell, measuring) as worker:
-            return self._findings(worker)
+        with self.worker(cell, measuring) as worker:
+            return self.findings(worker)
 
-    def _findings(self, worker: Worker) -> Findings:
+    def findings(self, worker: Worker) -> Findings:
+        """What a worker finds; JournalError where it can't write that."""
         try:
             return worker.findings()
         except OSError as error:
             raise cannot_write(self.journal.folder, error) from error
 
-    def _worker(self, cell: Cell, measuring: str, *, beside: bool = False) -> Worker:
+    def worker(self, cell: Cell, measuring: str, *, beside: bool = False) -> Worker:
+        """A worker that has been started; see `Worker`."""
         request = Request(
             cell,
             measuring,

@@ -1,20 +1,27 @@
-"""One block of a comparison: one cell, one side, in fresh processes of that side's code."""
+"""A pair of blocks: one cell measured on both sides, in fresh processes of each side's code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.ab.sides import NAMES, Name, Side
 from bench.cell import Cell
+from bench.findings import Findings
 from bench.journal import Journal, Manifest
 from bench.options import Options
+from bench.process import Worker
 from bench.runner import Runner
 from measure.record import Record
 
 
 class Blocks:
-    """Call it with a cell and a side's name: the block's record.
+    """Call it with a cell and the order of the sides: each side's record.
+
+    Where they can, both sides' workers load side by side and are then measured one right after the
+    other, so that the machine has little time to change between the two.
 
     Memory is measured where a peak is the question, in training; elsewhere its pass, in a process
     of its own, would double the time of a pair for a number that the weights decide. Shares of time
@@ -41,8 +48,34 @@ class Blocks:
             for name in NAMES
         }
 
-    def __call__(self, cell: Cell, side: Name) -> Record:
-        return self._runners[side].block(cell, memory=cell.workload == "train_epoch")
+    def __call__(self, cell: Cell, order: Sequence[Name]) -> dict[Name, Record]:
+        memory = cell.workload == "train_epoch"
+        first = self._runners[order[0]]
+        if cell.workload == "capacity" or not first.loads_side_by_side(cell):
+            return {name: self._runners[name].block(cell, memory=memory) for name in order}
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        timed = self._pass(cell, "time", order)
+        well = [name for name in order if memory and timed[name].status == "ok"]
+        held = self._pass(cell, "memory", well)
+        records = {}
+        for name in order:
+            passes = [found[name] for found in (timed, held) if name in found]
+            seconds = sum(sum(found.phases.values()) for found in passes)
+            records[name], _ = self._runners[name].record(
+                cell, started, seconds, [timed[name]], held.get(name)
+            )
+        return records
+
+    def _pass(self, cell: Cell, measuring: str, order: Sequence[Name]) -> dict[Name, Findings]:
+        """One pass of each side: loaded side by side, measured in order."""
+        with contextlib.ExitStack() as stack:
+            workers: dict[Name, Worker] = {}
+            for name in order:
+                worker = self._runners[name].worker(cell, measuring, beside=bool(workers))
+                workers[name] = stack.enter_context(worker)
+            for worker in workers.values():
+                worker.load()
+            return {name: self._runners[name].findings(workers[name]) for name in order}
 
 
 def _room(folder: Path) -> Path:

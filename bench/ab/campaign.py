@@ -18,8 +18,8 @@ from bench.cell import Cell
 from measure.record import Record
 
 Pairs = Mapping[str, Sequence[Pair]]
-# Cell, side -> its record.
-Measure = Callable[[Cell, Name], Record]
+# Cell, the order of the sides -> the record of each.
+Measure = Callable[[Cell, Sequence[Name]], Mapping[Name, Record]]
 
 
 class Need(Protocol):
@@ -92,7 +92,7 @@ class Campaign:
         number = len(self.ledger.pairs(cell, stage))
         order = NAMES if first_is_base(number) else NAMES[::-1]
         began = time.monotonic()
-        blocks = {name: self.measure(cell, name) for name in order}
+        blocks = self.measure(cell, order)
         self.ledger.write(cell, Pair(stage, number, order[0], blocks["base"], blocks["head"]))
         took = time.monotonic() - began
         left = max(0.0, self._end - time.monotonic())

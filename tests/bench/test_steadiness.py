@@ -109,7 +109,7 @@ def test_a_cell_is_measured_again_up_to_the_limit(
         def findings(self) -> Findings:
             return found(next(left)) if self.measuring == "time" else Findings()
 
-    monkeypatch.setattr(Runner, "_worker", staticmethod(Played))
+    monkeypatch.setattr(Runner, "worker", staticmethod(Played))
     manifest = new_manifest(
         suite="smoke",
         cells=[CELL],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,10 @@ class Machine:
     def __init__(self) -> None:
         self.blocks: list[tuple[str, Name]] = []
 
-    def __call__(self, cell: Cell, side: Name) -> Record:
+    def __call__(self, cell: Cell, order: Sequence[Name]) -> dict[Name, Record]:
+        return {side: self.block(cell, side) for side in order}
+
+    def block(self, cell: Cell, side: Name) -> Record:
         self.blocks.append((cell.model, side))
         metric = Metric(1.0 if side == "base" else 1.3, "s", "lower", "time", "made up")
         return Record(cell.cell_id, cell.key, cell.to_dict(), "ok", metrics={"latency_p50": metric})
