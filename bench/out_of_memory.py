@@ -23,6 +23,8 @@ _SIGNS = (
     "ALLOC_FAILED",
     "bad_alloc",
 )
+# And the linker, of a library: with more behind it, it is about something else.
+_UNMAPPED = ("failed to map segment from shared object", "cannot map zero-fill pages")
 _ASKED = re.compile(r"allocate (\d+(?:\.\d+)?) (bytes|[KMGT]i?B)", re.IGNORECASE)
 _SIZES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 # Functions of workloads/trainer.py whose frame says which part of a step it was.
@@ -33,8 +35,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of a worker says that memory was refused."""
     if isinstance(error, MemoryError):
         return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, OSError | ImportError):
+        cause = error.__cause__ or error.__context__
+        return str(error).endswith(_UNMAPPED) or (cause is not None and is_out_of_memory(cause))
     return isinstance(error, RuntimeError) and says_out_of_memory(str(error))
 
 
@@ -58,7 +63,9 @@ def explain(error: BaseException, *, stage: str | None, limit: int | None) -> di
         "phase": _part(error.__traceback__) or stage,
         "stage": stage,
         "requested_bytes": asked,
-        "requested_reason": None if asked is not None else f"not in the message: {text[:80]}",
+        "requested_reason": None
+        if asked is not None
+        else f"not in the message: {text.rpartition('/')[2][:80]}",
         "peak_before_bytes": _cuda_peak() if where == "cuda" else _status("VmHWM"),
         "reserved_bytes": None if where == "cuda" else _status("VmData"),
         "limit_bytes": limit,

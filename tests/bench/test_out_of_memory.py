@@ -82,6 +82,24 @@ def test_a_worker_says_where_in_which_phase_and_how_much(
         assert oom["peak_before_bytes"] < limit * 10**6 + 300 * 2**20  # libraries' code beside data
 
 
+@needs_linux
+def test_too_little_for_the_libraries_is_out_of_memory_too(tmp_path: Path) -> None:
+    request = Request(
+        CELL, "time", tmp_path / "out", tmp_path / "w", CELL.dataset, memory_limit=10**8
+    )
+    findings = run_worker(request, timeout=120)
+    assert findings.status == "oom", findings.reason
+    if findings.resolved["memory_limit_by"] == "RLIMIT_DATA":
+        assert findings.reason == "out of memory in import_torch: limit 100 MB"
+
+
+def test_a_library_that_may_not_run_is_no_lack_of_memory() -> None:
+    said = "x.so: failed to map segment from shared object"
+    assert is_out_of_memory(ImportError(said))
+    assert not is_out_of_memory(ImportError(f"{said}: Operation not permitted"))
+    assert not is_out_of_memory(ImportError("No module named 'x'"))
+
+
 def test_of_a_killed_worker_what_is_not_known_is_none_with_a_reason() -> None:
     told = explain_death(stage="measured", limit=7, peak=6, signal=9)
     assert told["requested_bytes"] is None
