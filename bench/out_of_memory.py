@@ -26,6 +26,7 @@ _SIGNS = (
 # And the linker, of a library: with more behind it, it is about something else.
 _UNMAPPED = ("failed to map segment from shared object", "cannot map zero-fill pages")
 _ASKED = re.compile(r"allocate (\d+(?:\.\d+)?) (bytes|[KMGT]i?B)", re.IGNORECASE)
+_FOLDERS = re.compile(r"(?<!\S)/\S+/")
 _SIZES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 # Functions of workloads/trainer.py whose frame says which part of a step it was.
 _PARTS = {"forward": "forward", "backward": "backward", "update": "optimizer"}
@@ -58,6 +59,7 @@ def explain(error: BaseException, *, stage: str | None, limit: int | None) -> di
     text = str(error)
     where = "cuda" if "CUDA" in text or "OutOfMemoryError" in type(error).__name__ else "host"
     asked = requested_bytes(text)
+    said = _FOLDERS.sub("", text)[:80]
     return {
         "where": where,
         "phase": _part(error.__traceback__) or stage,
