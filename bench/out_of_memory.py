@@ -65,9 +65,7 @@ def explain(error: BaseException, *, stage: str | None, limit: int | None) -> di
         "phase": _part(error.__traceback__) or stage,
         "stage": stage,
         "requested_bytes": asked,
-        "requested_reason": None
-        if asked is not None
-        else f"not in the message: {text.rpartition('/')[2][:80]}",
+        "requested_reason": None if asked is not None else f"not in the message: {said}",
         "peak_before_bytes": _cuda_peak() if where == "cuda" else _status("VmHWM"),
         "reserved_bytes": None if where == "cuda" else _status("VmData"),
         "limit_bytes": limit,
