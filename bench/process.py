@@ -108,10 +108,6 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def load(self) -> None:
         """Returns when it is at its gate, has ended, or has used up its time."""
         if CAN_WAIT and not self._loaded:

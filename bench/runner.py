@@ -178,7 +178,8 @@ class Runner:
         """
         cores = physical_cores() if self.cpus is None else len(self.cpus)
         room = psutil.virtual_memory().available > _ROOM_FOR_TWO
-        return CAN_WAIT and cell.device == "cpu" and cores > 1 and room
+        pairs = cell.device == "cpu" and cell.workload != "capacity"
+        return CAN_WAIT and pairs and cores > 1 and room
 
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")

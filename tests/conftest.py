@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and not config.option.collectonly and not is_done():
         # What fails to compile fails again in the test that needs it.
         plain = {name: value for name, value in os.environ.items() if "COV" not in name}
-        command = [sys.executable, "-m", "models.ops.compilation"]
+        command = [sys.executable, "-m", "bench.compiler"]
         subprocess.run(command, cwd=ROOT, env=plain, check=False)
 
 

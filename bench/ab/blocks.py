@@ -50,8 +50,7 @@ class Blocks:
 
     def __call__(self, cell: Cell, order: Sequence[Name]) -> dict[Name, Record]:
         memory = cell.workload == "train_epoch"
-        first = self._runners[order[0]]
-        if cell.workload == "capacity" or not first.loads_side_by_side(cell):
+        if not self._runners[order[0]].loads_side_by_side(cell):
             return {name: self._runners[name].block(cell, memory=memory) for name in order}
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         timed = self._pass(cell, "time", order)

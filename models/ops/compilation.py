@@ -1,7 +1,7 @@
 """All kernels compiled ahead, a file in a process and as many at a time as there are cores.
 
-`python -m models.ops.compilation [cores]` takes what is compiled already from Numba's cache, says
-each file's name as it is done, and leaves a note beside the cache, by which `is_done` knows.
+`compile_all`, in bench/compiler.py's process, takes what is compiled already from Numba's cache,
+says each file's name as it is done, and leaves a note beside the cache, by which `is_done` knows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import importlib
 import multiprocessing
 import os
 import platform
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
@@ -49,7 +48,7 @@ def is_done(folder: Path = FOLDER) -> bool:
     return kept.issuperset(kernel_files(folder))
 
 
-def compile_all(cores: int, begin: Callable[[], None] | None = None) -> None:
+def compile_all(cores: int, begin: Callable[[], None]) -> None:
     """Compile what is missing, with a line for each file.
 
     Args:
@@ -91,7 +90,3 @@ def _processor() -> str:
         return hashlib.sha256("\n".join(sorted(set(known))).encode()).hexdigest()[:16]
     except OSError:
         return platform.processor() or platform.machine()
-
-
-if __name__ == "__main__":
-    compile_all(int(sys.argv[1]) if len(sys.argv) > 1 else os.cpu_count() or 1)

@@ -76,10 +76,8 @@ def test_a_death_before_the_gate_wakes_and_telling_the_dead_is_no_error() -> Non
 
 def test_no_bell_is_no_gate(tmp_path: Path) -> None:
     text = request_for(tmp_path).dumps()
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.worker"], input=text, text=True, cwd=ROOT, check=True
-    )
-    assert done.returncode == 0
+    command = [sys.executable, "-m", "bench.worker"]
+    subprocess.run(command, input=text, text=True, cwd=ROOT, check=True)
     assert json.loads((tmp_path / "time").read_text())["metrics"]["latency_p50"]["n"] == 60
 
 
@@ -89,7 +87,7 @@ def test_the_second_of_two_workers_sleeps_while_the_first_is_measured(tmp_path: 
         Worker(request_for(tmp_path, "memory"), timeout=120, beside=True) as other,
     ):
         other.load()
-        sleeper = psutil.Process(other.pid)
+        sleeper = psutil.Process(other._process.pid)
         assert "torch" in {Path(m.path).parts[-3] for m in sleeper.memory_maps() if ".so" in m.path}
         before = sleeper.cpu_times()
         first = timed.findings()
@@ -108,7 +106,7 @@ def test_the_second_of_two_workers_sleeps_while_the_first_is_measured(tmp_path: 
 def test_a_worker_that_is_never_let_on_leaves_nothing(tmp_path: Path) -> None:
     with Worker(request_for(tmp_path), timeout=120) as worker:
         worker.load()
-        process = psutil.Process(worker.pid)
+        process = psutil.Process(worker._process.pid)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     assert list(tmp_path.iterdir()) == []
 
@@ -125,7 +123,7 @@ def test_a_worker_that_hangs_while_it_loads_takes_nothing_from_the_other(tmp_pat
         Worker(request_for(tmp_path), timeout=12) as timed,
         Worker(request_for(tmp_path, "memory"), timeout=12, beside=True) as other,
     ):
-        psutil.Process(other.pid).suspend()
+        psutil.Process(other._process.pid).suspend()
         began = time.monotonic()
         other.load()
         assert 8 < time.monotonic() - began < 17
@@ -137,7 +135,7 @@ def test_a_worker_that_hangs_while_it_loads_takes_nothing_from_the_other(tmp_pat
 
 def test_a_worker_that_died_while_it_loaded_is_known_at_once(tmp_path: Path) -> None:
     with Worker(request_for(tmp_path), timeout=120) as worker:
-        psutil.Process(worker.pid).kill()
+        psutil.Process(worker._process.pid).kill()
         began = time.monotonic()
         worker.load()
         assert time.monotonic() - began < 5
@@ -167,4 +165,3 @@ def test_a_cells_passes_find_the_same_side_by_side(tmp_path: Path) -> None:
     # Its own start, where it had to wait for the other's end.
     assert apart.overhead["memory"]["import_torch"] > 0
     assert beside.overhead["memory"]["import_torch"] == 0
-    assert beside.overhead["time"]["gate"] >= 0

@@ -107,7 +107,9 @@ def test_a_cell_is_measured_again_up_to_the_limit(
             pass
 
         def findings(self) -> Findings:
-            return found(next(left)) if self.measuring == "time" else Findings()
+            findings = found(next(left)) if self.measuring == "time" else Findings()
+            findings.phases = {"import_torch": 1.0, "measured": 2.0}
+            return findings
 
     monkeypatch.setattr(Runner, "worker", staticmethod(Played))
     manifest = new_manifest(
@@ -127,5 +129,6 @@ def test_a_cell_is_measured_again_up_to_the_limit(
     record = Runner(journal, None, None, 9.0, repeats=limit).measure(CELL)
     assert record.repeats == repeats
     assert record.flags == flags
+    assert record.overhead.get("repeats", {}) == ({"repeats": 3.0 * repeats} if repeats else {})
     assert next(left, None) is None
     assert journal.read(CELL) == record
