@@ -51,7 +51,8 @@ def test_powers_are_right_to_two_units(piece: Callable[[Any], Any]) -> None:
     error = np.abs(_applied(piece, x) / wanted - 1)
     assert error.max() < 2.5e-7
     whole = np.arange(-126, 128, dtype=np.float32)
-    assert np.array_equal(_applied(piece, whole), np.exp2(whole))
+    # NumPy's own exp2 of float32 is not exact where it takes Intel's library, as with AVX-512.
+    assert np.array_equal(_applied(piece, whole), np.ldexp(np.float32(1.0), whole.astype(int)))
 
 
 @pytest.mark.parametrize("piece", [exp2, exp2_falling])
