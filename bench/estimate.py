@@ -30,7 +30,8 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
     if cell.workload == "capacity":
         return _PROBES * _PROBE
-    return start + 1.1 * rounds + _REQUEST * cell.requests * loads + fit
+    served = max(_REQUEST * cell.requests * loads, 0.0 if trains else cell.round_seconds or 0.0)
+    return start + 1.1 * rounds + served + fit
 
 
 def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:

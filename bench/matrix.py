@@ -117,7 +117,7 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
             compile=choices.compile if model != NO_MODEL else "none",
             seed=seed,
             rounds=block.rounds,
-            round_seconds=block.round_seconds,
+            round_seconds=_round_seconds(block, choices, scenario),
             requests=choices.requests or max(block.requests, _FEWEST.get(scenario, 0)),
             scenario=scenario,
             rate=choices.rate if served else None,
@@ -142,6 +142,13 @@ def _scenarios(block: Block, blocks: tuple[Block, ...], choices: Choices) -> tup
         if scenario in SCENARIOS.get(block.workload, ())
         and (scenario in block.scenarios or not any(scenario in o.scenarios for o in alike))
     )
+
+
+def _round_seconds(block: Block, choices: Choices, scenario: str) -> float | None:
+    """Only requests one after the other last some time, and a number asked for is all there is."""
+    if block.requests and (choices.requests or scenario != "single_stream"):
+        return None
+    return block.round_seconds
 
 
 def _target(block: Block, choices: Choices) -> float | None:

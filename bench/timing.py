@@ -35,6 +35,7 @@ from workloads.train_epoch import TrainEpoch
 
 # Requests stop after so long, however many were asked for; percentiles then follow what there is.
 LATENCY_SECONDS = 30.0
+_MOST = 50_000  # however short they are: a tenth of a megabyte for each ten thousand
 _BLOCKS = 10
 
 
@@ -199,16 +200,21 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
 
 
 def _one_by_one(cell: Cell, request: Callable[[int], object]) -> list[float]:
-    return time_each(request, cell.requests, device=cell.device)
+    return time_each(request, cell.requests, device=cell.device, seconds=cell.round_seconds or 0.0)
 
 
-def time_each(request: Callable[[int], object], count: int, *, device: str) -> list[float]:
-    """Seconds of each of `count` requests, one after the other; fewer where they take too long."""
+def time_each(
+    request: Callable[[int], object], count: int, *, device: str, seconds: float = 0.0
+) -> list[float]:
+    """Seconds of each of `count` requests, one after the other; fewer where they take too long, and
+    more where they are through before so many seconds are over.
+    """
     # The counter itself, since a Stopwatch's calls are a hundredth of the shortest requests.
     latencies: list[float] = []
     launches = device != "cpu"
-    end = time.perf_counter() + LATENCY_SECONDS
-    for index in range(count):
+    begun = time.perf_counter()
+    enough, end = begun + seconds, begun + LATENCY_SECONDS
+    for index in range(max(count, _MOST)):
         if launches:
             synchronize(device)
         start = time.perf_counter()
@@ -217,7 +223,7 @@ def time_each(request: Callable[[int], object], count: int, *, device: str) -> l
             synchronize(device)
         stop = time.perf_counter()
         latencies.append(stop - start)
-        if stop > end:
+        if stop > end or (index + 1 >= count and stop >= enough):
             break
     return latencies
 

@@ -23,6 +23,14 @@ def test_more_work_is_expected_to_take_longer() -> None:
     assert seconds_of(CELL, {}) < seconds_of(longer, {}) < seconds_of(whole, {})
 
 
+def test_requests_are_expected_to_take_their_number_or_their_time() -> None:
+    served = dataclasses.replace(CELL, workload="recommend", requests=1000, round_seconds=None)
+    longer = dataclasses.replace(served, round_seconds=7.0)
+    assert seconds_of(longer, {}) - seconds_of(served, {}) == pytest.approx(5.0)
+    briefer = dataclasses.replace(served, round_seconds=0.5)
+    assert seconds_of(briefer, {}) == seconds_of(served, {})
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(41.3, "41 s"), (210.0, "3.5 min"), (7560.0, "2.1 h")]
 )

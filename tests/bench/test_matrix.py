@@ -98,3 +98,13 @@ def test_sparse_amazon_sets_get_the_papers_dropout() -> None:
     cells = cells_of(SUITES["paper"], Choices())
     dropout = {c.dataset: dict(c.options).get("dropout") for c in cells}
     assert dropout == {"ml_1m": None, "amazon_beauty": 0.4, "amazon_video_games": 0.4}
+
+
+def test_requests_last_a_time_unless_their_number_is_asked_for() -> None:
+    blocks = (Block("recommend", (50,), requests=100, round_seconds=1.0),)
+    (cell,) = cells_of(blocks, Choices(models=("sasrec",)))
+    assert (cell.requests, cell.round_seconds) == (100, 1.0)
+    (cell,) = cells_of(blocks, Choices(models=("sasrec",), requests=7))
+    assert (cell.requests, cell.round_seconds) == (7, None)
+    (cell,) = cells_of(blocks, Choices(models=("sasrec",), scenarios=("server",)))
+    assert (cell.requests, cell.round_seconds) == (3000, None)

@@ -1,13 +1,16 @@
-"""How many rounds an epoch gets: as many as were asked for, more where it is short."""
+"""How many rounds an epoch gets, and how many requests there are: as many as were asked for, more
+where they are short.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 
 from bench.cell import Cell
-from bench.timing import _rounds
+from bench.timing import _rounds, time_each
 
 CELL = Cell("sasrec", "train_epoch", "ml_1m", "all", 50, 128, rounds=5, round_seconds=0.5)
 
@@ -21,3 +24,18 @@ def test_short_epochs_fill_the_time_of_the_rounds_that_were_asked_for(
 
 def test_whole_epochs_get_the_rounds_that_were_asked_for() -> None:
     assert _rounds(dataclasses.replace(CELL, round_seconds=None), 0.1) == 5
+
+
+def test_short_requests_go_on_until_their_time_is_over() -> None:
+    latencies = time_each(lambda _: time.sleep(0.001), 20, device="cpu", seconds=0.2)
+    assert sum(latencies[:-1]) < 0.2
+    assert 20 < len(latencies) < 200
+
+
+def test_so_many_requests_as_were_asked_for_are_made_however_long_they_take() -> None:
+    latencies = time_each(lambda _: time.sleep(0.01), 20, device="cpu", seconds=0.05)
+    assert len(latencies) == len(time_each(lambda _: None, 20, device="cpu")) == 20
+
+
+def test_requests_without_end_stop_at_some_number() -> None:
+    assert len(time_each(lambda _: None, 20, device="cpu", seconds=20.0)) == 50_000
