@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.gate import pass_gate
 from measure.clock import now
+from measure.contention import Contention
 from measure.record import Metric, Status
 from measure.telemetry import telemetry
 
@@ -60,6 +61,8 @@ class Findings:
     def __post_init__(self) -> None:
         self._within: list[float] = []  # per open phase: seconds of the phases inside it
         self._stages: list[str] = []
+        self._bell: int | None = None  # to ring with before each round
+        self._reading: Contention | None = None  # of the block that is watched
         self.failed_in: str | None = None  # the innermost phase that raised
         self.stage_file: int | None = None  # where a parent reads what its dead worker was doing
 
@@ -67,9 +70,19 @@ class Findings:
     def watched(self, device: str) -> Iterator[None]:
         """The block is what is measured: its seconds, and what happened to the machine in it."""
         with self.phase("measured"), telemetry(device) as seen:
+            self._reading = seen.contention
             yield
         self.flags += [flag for flag in seen.flags if flag not in self.flags]
         self.telemetry = seen.to_dict()
+
+    def turn(self) -> None:
+        """Before each round of what is watched: where another is measured by turns with this one,
+        sleep until the turn has come. `resolved["turns"]` counts them.
+        """
+        if self._bell is not None and self._reading is not None:
+            with self.phase("gate"), self._reading.apart():
+                pass_gate(self._bell)
+            self.resolved["turns"] = self.resolved.get("turns", 0) + 1
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -95,7 +108,7 @@ class Findings:
         """Sleep until the parent opens (bench/gate.py); what was until then was loading."""
         self.loading = dict(self.phases)
         with self.phase("gate"):
-            pass_gate(bell)
+            self._bell = bell if pass_gate(bell) else None
 
     def _tell_stage(self) -> None:
         if self.stage_file is not None and self._stages:

@@ -1,13 +1,14 @@
 """The gate at which a worker, all loaded, sleeps until its parent lets it on.
 
-So workers can start side by side, on a core each, and be measured one after the other:
+So workers can start side by side, on a core each, and be measured one after the other, or by turns,
+a round of the one and a round of the other: they then come to the gate before every round.
 
     gate = Gate()                       # the parent's side
     process = Popen(..., stdin=PIPE, pass_fds=[gate.bell]); gate.shared()
     gate.sleep(seconds)                 # until it rings, or has ended
-    gate.tell(process.stdin)
+    gate.tell(process.stdin, BY_TURNS)
 
-    pass_gate(bell)                     # the worker's side
+    by_turns = pass_gate(bell)          # the worker's side
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import IO
 
 from measure.clock import now
 
+BY_TURNS = "by turns"
 CAN_WAIT = sys.platform != "win32"  # where a process can be given a pipe to ring with
 
 
@@ -28,7 +30,8 @@ class Gate:
 
     Attributes:
         bell: the file descriptor that the worker rings with; None where it has none.
-        rang: when it rang, by the clock that all processes of a machine share; None until it has.
+        rang: when it last rang, by the clock that all processes of a machine share; None until it
+            has.
     """
 
     def __init__(self) -> None:
@@ -53,10 +56,7 @@ class Gate:
             self.bell = None
 
     def sleep(self, seconds: float) -> bool:
-        """Until the worker rings or has ended, at most so long; whether either happened.
-
-        Once it has rung, only its end wakes.
-        """
+        """Until the worker rings or has ended, at most so long; whether either happened."""
         if self._ring is None:
             return True
         with selectors.DefaultSelector() as selector:
@@ -64,7 +64,7 @@ class Gate:
             if not selector.select(seconds):
                 return False
         if said := os.read(self._ring, 64):
-            self.rang = float(said)
+            self.rang = float(said.split()[-1])
         return True
 
     def tell(self, door: IO[bytes] | None, line: str = "") -> None:
@@ -83,17 +83,22 @@ class Gate:
             self._ring = None
 
 
-def pass_gate(bell: int | None) -> None:
+def pass_gate(bell: int | None) -> bool:
     """In a worker: ring, and sleep until the parent opens; the process ends where it never will.
 
     Args:
         bell: the file descriptor to ring with; None where nobody waits.
+
+    Returns:
+        whether the parent opened for one round alone.
     """
     if bell is None:
-        return
+        return False
     try:
         os.write(bell, f"{now()!r}\n".encode())
     except BrokenPipeError:
         os._exit(0)
-    if not sys.stdin.readline():
+    said = sys.stdin.readline()
+    if not said:
         os._exit(0)
+    return said.strip() == BY_TURNS

@@ -52,6 +52,7 @@ def time_loading(cell: Cell, read: Read, findings: Findings) -> None:
     samples: dict[str, list[float]] = {name: [] for name, _ in parts}
     with findings.watched(cell.device):
         for _ in range(cell.rounds):
+            findings.turn()
             for name, work in parts:
                 with Stopwatch() as watch:
                     work()

@@ -38,6 +38,7 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
     chosen, seconds = workload.of_size(best), []
     with torch.inference_mode(), findings.watched(cell.device):
         for _ in range(cell.rounds):
+            findings.turn()
             with Stopwatch(cell.device) as watch:
                 for index in range(batches):
                     chosen.answer(index)

@@ -19,7 +19,7 @@ from typing import IO, Any
 import psutil
 
 from bench.findings import Findings
-from bench.gate import CAN_WAIT, Gate
+from bench.gate import BY_TURNS, CAN_WAIT, Gate
 from bench.lifeline import VARIABLE
 from bench.memory_limit import MemoryLimit, limited
 from bench.out_of_memory import explain_death, says_out_of_memory
@@ -55,6 +55,8 @@ class Worker:
             first.findings()
             second.findings()
 
+    Two that are to be compared `advance` by turns instead, a round each, until they have ended.
+
     Args:
         timeout: seconds that it may take, without those that it sleeps at its gate.
         beside: whether it starts beside another, so that its start takes no time of its own.
@@ -64,7 +66,7 @@ class Worker:
         self, request: Request, *, timeout: float, place: Place = HERE, beside: bool = False
     ) -> None:
         self._timeout = self._left = min(timeout, _LONGEST)
-        self._beside, self._loaded = beside, False
+        self._beside, self._loaded, self._by_turns = beside, False, False
         self._began, self._kills = now(), _out_of_memory_kills()
         with contextlib.ExitStack() as stack:
             self._log = stack.enter_context(tempfile.TemporaryFile())
@@ -116,8 +118,19 @@ class Worker:
             rang = now() if self._gate.rang is None else self._gate.rang
             self._left = max(0.0, self._timeout - (rang - self._began))
 
+    def advance(self) -> bool:
+        """Let it on as far as its next round; whether it is there, and does not end without one."""
+        self.load()
+        rang, let_on = self._gate.rang, now()
+        self._gate.tell(self._process.stdin, BY_TURNS)
+        self._sleep(self._left, until=lambda: self._gate.rang != rang)
+        self._left = max(0.0, self._left - (now() - let_on))
+        self._by_turns = True
+        return self._gate.rang != rang
+
     def findings(self) -> Findings:
-        """Let it on; what it found. Its death, hang or silence becomes a status with a reason.
+        """Let it on to its end; what it found. Its death, hang or silence becomes a status with a
+        reason.
 
         Raises OSError where the findings could not be written: that is no result of the cell.
         """
@@ -125,7 +138,8 @@ class Worker:
         if self._process.poll() is None:
             self._kills = _out_of_memory_kills()
         let_on = now()
-        self._gate.tell(self._process.stdin)
+        if not self._by_turns:
+            self._gate.tell(self._process.stdin)
         self._sleep(self._left, until=lambda: False)
         ended = self._process.poll() is not None
         end(self._process)
@@ -167,10 +181,11 @@ class Worker:
             # Of one that failed before its gate all is loading.
             before = known["loading"] or parts
             parts = {name: took - before.get(name, 0.0) for name, took in parts.items()}
-            parts.pop("gate", None)
         else:
             # The performance counter is the machine's: the worker's readings compare with ours.
             parts["interpreter"] = max(0.0, content["began"] - self._began)
+        if self._beside or self._by_turns:  # it slept while the other worked
+            parts.pop("gate", None)
         parts["exit"] = max(0.0, now() - content["ended"])
         return Findings(metrics=metrics, **(known | {"phases": parts}))
 

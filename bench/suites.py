@@ -26,14 +26,14 @@ SUITES: dict[str, tuple[Block, ...]] = {
     "quick": (
         Block("load", (50,), rounds=5),
         Block("train_epoch", (50, 100, 200), rounds=5, round_seconds=0.5),
-        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=1000, round_seconds=1.0),
+        Block("recommend", (50, 100, 200), batch_sizes=(1,), requests=1000, round_seconds=0.5),
         Block(
             "serve_step",
             (50, 200),
             stateful=True,
             batch_sizes=(1,),
             requests=1000,
-            round_seconds=1.0,
+            round_seconds=0.5,
         ),
         Block("fit", (50,), batch_sizes=(64,), max_epochs=6, patience=6),
     ),
@@ -61,7 +61,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
             ("ml_1m",),
             batch_sizes=(1, 4096),
             requests=300,
-            round_seconds=1.0,
+            round_seconds=0.5,
         ),
         Block("rank_all", (200,), ("ml_1m",), batch_sizes=(256,)),
         Block("rank_all", (50,), ("amazon_beauty", "amazon_video_games"), batch_sizes=(256,)),
@@ -69,7 +69,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
     # Length: equal tokens a batch, histories that are long enough for each L.
     "scaling": (
         Block("train_epoch", _LENGTHS, (_LONG,), tokens=16384, round_seconds=3.0),
-        Block("recommend", _LENGTHS, (_LONG,), batch_sizes=(1,), requests=100, round_seconds=1.0),
+        Block("recommend", _LENGTHS, (_LONG,), batch_sizes=(1,), requests=100, round_seconds=0.5),
     ),
     # The next event three ways: recurrent state, key/value cache, recomputation of the window.
     "serving": (
@@ -78,14 +78,14 @@ SUITES: dict[str, tuple[Block, ...]] = {
             (50, 200, 1000, 4096),
             batch_sizes=(1, 64),
             requests=1000,
-            round_seconds=1.0,
+            round_seconds=0.5,
         ),
         Block(
             "recommend",
             (50, 200, 1000, 4096),
             batch_sizes=(1,),
             requests=300,
-            round_seconds=1.0,
+            round_seconds=0.5,
         ),
         # As users come: the highest rate at which p99 stays within 10 ms; and all at once.
         Block(

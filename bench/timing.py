@@ -35,7 +35,7 @@ from workloads.train_epoch import TrainEpoch
 
 # Requests stop after so long, however many were asked for; percentiles then follow what there is.
 LATENCY_SECONDS = 30.0
-_MOST = 50_000  # however short they are: a tenth of a megabyte for each ten thousand
+_MOST = 5_000  # of a block, however short they are
 _BLOCKS = 10
 
 
@@ -61,6 +61,7 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
     seconds = []
     with findings.watched(cell.device):
         for _ in range(_rounds(cell, took)):
+            findings.turn()
             seconds.append(time_round(workload, steps))
     scale = batches.num_samples / done
     method = "median of whole epochs, perf_counter_ns"
@@ -131,6 +132,7 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> Work:
     seconds = []
     with findings.watched(cell.device):
         for _ in range(cell.rounds):
+            findings.turn()
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
             seconds.append(_seconds(watch))
@@ -176,16 +178,17 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
     with gc_disabled(), findings.watched(cell.device):
         load = load_server(cell, request) if cell.scenario == "server" else None
-        latencies = load.latencies if load else _one_by_one(cell, request)
+        blocks = _consecutive(load.latencies) if load else _one_by_one(cell, request, findings)
+    latencies = list(itertools.chain.from_iterable(blocks))
     findings.raw["latency"] = latencies
     findings.histograms["latency"] = Histogram.of(latencies).to_dict()
-    findings.samples["latency_block_p50"] = _block_medians(latencies)
+    findings.samples["latency_block_p50"] = _medians(blocks)
     findings.metrics["warmup_time"] = Metric(
         warmup, "s", "lower", "time", "until steady, perf_counter_ns"
     )
     if load:
         load.report(findings)
-        findings.samples["service_block_p50"] = _block_medians(findings.raw["service"])
+        findings.samples["service_block_p50"] = _medians(_consecutive(findings.raw["service"]))
         return
     findings.metrics |= percentile_metrics(latencies) | {
         "users_per_second": Metric(
@@ -199,22 +202,45 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     }
 
 
-def _one_by_one(cell: Cell, request: Callable[[int], object]) -> list[float]:
-    return time_each(request, cell.requests, device=cell.device, seconds=cell.round_seconds or 0.0)
+def _one_by_one(
+    cell: Cell, request: Callable[[int], object], findings: Findings
+) -> list[list[float]]:
+    """Up to ten blocks of requests, one after the other."""
+    blocks: list[list[float]] = []
+    many = min(_BLOCKS, cell.requests)
+    for number in range(many):
+        first, last = (cell.requests * n // many for n in (number, number + 1))
+        findings.turn()
+        block = time_each(
+            request,
+            last - first,
+            device=cell.device,
+            first=sum(map(len, blocks)),
+            seconds=(cell.round_seconds or 0.0) / many,
+            longest=LATENCY_SECONDS / many,
+        )
+        blocks.append(block)
+    return blocks
 
 
 def time_each(
-    request: Callable[[int], object], count: int, *, device: str, seconds: float = 0.0
+    request: Callable[[int], object],
+    count: int,
+    *,
+    device: str,
+    first: int = 0,
+    seconds: float = 0.0,
+    longest: float = LATENCY_SECONDS,
 ) -> list[float]:
-    """Seconds of each of `count` requests, one after the other; fewer where they take too long, and
-    more where they are through before so many seconds are over.
+    """Seconds of each of `count` requests, one after the other, from number `first` on; fewer where
+    they take longer than `longest`, and more where they are through in less than `seconds`.
     """
     # The counter itself, since a Stopwatch's calls are a hundredth of the shortest requests.
     latencies: list[float] = []
     launches = device != "cpu"
     begun = time.perf_counter()
-    enough, end = begun + seconds, begun + LATENCY_SECONDS
-    for index in range(max(count, _MOST)):
+    enough, end = begun + seconds, begun + longest
+    for index in range(first, first + max(count, _MOST)):
         if launches:
             synchronize(device)
         start = time.perf_counter()
@@ -223,7 +249,7 @@ def time_each(
             synchronize(device)
         stop = time.perf_counter()
         latencies.append(stop - start)
-        if stop > end or (index + 1 >= count and stop >= enough):
+        if stop > end or (stop >= enough and len(latencies) >= count):
             break
     return latencies
 
@@ -256,9 +282,14 @@ def _seconds(watch: Stopwatch) -> float:
     return watch.seconds
 
 
-def _block_medians(samples: Sequence[float]) -> list[float]:
-    """Medians of up to ten consecutive blocks: what the front-end shows for all requests."""
+def _consecutive(samples: Sequence[float]) -> list[list[float]]:
+    """The samples in up to ten blocks."""
     blocks = np.array_split(np.asarray(samples), min(_BLOCKS, len(samples)))
+    return [[float(sample) for sample in block] for block in blocks]
+
+
+def _medians(blocks: Sequence[Sequence[float]]) -> list[float]:
+    """What the front-end shows for all requests."""
     return [float(np.median(block)) for block in blocks]
 
 

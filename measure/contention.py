@@ -34,6 +34,10 @@ class Contention:
         reason: why steal_percent is None.
     """
 
+    def __post_init__(self) -> None:
+        self._bound = bound_cpus()
+        self._elsewhere: list[tuple[Any, Any, float]] = []
+
     steal_percent: float | None = None
     others_percent: float | None = None
     load_before: float | None = None
@@ -41,17 +45,35 @@ class Contention:
     flags: list[str] = field(default_factory=list)
     reason: str | None = "the block has not ended"
 
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """The time of this block, inside the one that is read, is not read: somebody else was meant
+        to have the processor.
+        """
+        before, own = self._now()
+        yield
+        after, own_after = self._now()
+        self._elsewhere.append((before, after, own_after - own))
+
+    def _now(self) -> tuple[Any, float]:
+        return cpu_times(self._bound), _own_seconds()
+
 
 @contextmanager
 def contention() -> Iterator[Contention]:
     """Steal and load over a block; the reading is complete after the block, also when it raises."""
     reading = Contention(load_before=_load())
-    bound = bound_cpus()
-    before, own_before = cpu_times(bound), _own_seconds()
+    before, own_before = reading._now()
     try:
         yield reading
     finally:
-        _conclude(reading, before, cpu_times(bound), _own_seconds() - own_before)
+        after, own = reading._now()
+        for left, back, meanwhile in reading._elsewhere:
+            before = type(before)(
+                *(b + (y - x) for b, x, y in zip(before, left, back, strict=True))
+            )
+            own_before += meanwhile
+        _conclude(reading, before, after, own - own_before)
         reading.load_after = _load()
 
 

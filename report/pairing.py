@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +27,9 @@ from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 SCHEMAS = ("seqrec-bench/ab/1", "seqrec-bench/pair/1")
 STAGES = ("screen", "confirm")
+# Metrics whose rounds are kept under another name than their own.
+_ROUNDS = {"latency_p50": "latency_block_p50"}
+_FEWEST = 3  # rounds by turns that say more than the numbers of their sides
 _SEED = re.compile(r"-s(\d+)$")
 # What bench/runner.py writes where only the memory pass of a cell failed.
 _MEMORY_PASS = re.compile(r"memory pass: (\w+): ")
@@ -205,7 +210,20 @@ def _values(cell_id: str, name: str, pair: Blocks) -> Pair:
     seed = _SEED.search(cell_id)
     flags = tuple(sorted({*pair.base.flags, *pair.head.flags}))
     values = (pair.base.value(name), pair.head.value(name))
-    return Pair(*values, flags=flags, seed=int(seed[1]) if seed else None)
+    by_turns = _of_rounds(name, pair.base, pair.head)
+    return Pair(*values, flags=flags, seed=int(seed[1]) if seed else None, by_turns=by_turns)
+
+
+def _of_rounds(name: str, base: Record, head: Record) -> float | None:
+    """The median over rounds of head / base, where they were measured by turns: what the machine
+    does for longer than a round, it does to both.
+    """
+    sides = [record.samples.get(_ROUNDS.get(name, name), []) for record in (base, head)]
+    turns = min(record.resolved.get("turns", 0) for record in (base, head))
+    both = list(zip(*sides, strict=False))
+    if turns < _FEWEST or len(both) != turns or not all(map(all, both)):
+        return None
+    return math.exp(statistics.median(math.log(h) - math.log(b) for b, h in both))
 
 
 def _ran(pair: Blocks) -> bool:

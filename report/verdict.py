@@ -42,12 +42,21 @@ class Pair:
         base, head: the block's value in SI units and bytes; None where it was not measured.
         flags: "contended" or "throttled" where that befell either block.
         seed: of the cell, where seeds are the pairs (accuracy).
+        by_turns: where both were measured by turns, the median over rounds of head / base.
     """
 
     base: float | None
     head: float | None
     flags: tuple[str, ...] = ()
     seed: int | None = None
+    by_turns: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """head / base; None where one is missing, and from 0."""
+        if self.by_turns is not None:
+            return self.by_turns
+        return self.head / self.base if self.base and self.head is not None else None
 
 
 @dataclass(frozen=True)

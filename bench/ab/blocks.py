@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,15 @@ from bench.process import Worker
 from bench.runner import Runner
 from measure.record import Record
 
+# After a round threads wait for more work, spinning, for about a millisecond.
+_STILL = 0.002
+
 
 class Blocks:
     """Call it with a cell and the order of the sides: each side's record.
 
-    Where they can, both sides' workers load side by side and are then measured one right after the
-    other, so that the machine has little time to change between the two.
+    Where they can, both sides' workers load side by side and are then measured by turns, a round of
+    the one and a round of the other, A B B A: what the machine does to one it does to both.
 
     Memory is measured where a peak is the question, in training; elsewhere its pass, in a process
     of its own, would double the time of a pair for a number that the weights decide. Shares of time
@@ -66,7 +70,7 @@ class Blocks:
         return records
 
     def _pass(self, cell: Cell, measuring: str, order: Sequence[Name]) -> dict[Name, Findings]:
-        """One pass of each side: loaded side by side, measured in order."""
+        """One pass of each side: loaded side by side, measured in order; what is timed by turns."""
         with contextlib.ExitStack() as stack:
             workers: dict[Name, Worker] = {}
             for name in order:
@@ -74,7 +78,18 @@ class Blocks:
                 workers[name] = stack.enter_context(worker)
             for worker in workers.values():
                 worker.load()
+            if measuring == "time":
+                by_turns(list(workers.values()))
             return {name: self._runners[name].findings(workers[name]) for name in order}
+
+
+def by_turns(workers: Sequence[Worker]) -> None:
+    """Let them on by turns, a round each, until all have ended; each warms up before the first."""
+    waiting = [worker for worker in workers if worker.advance()]
+    while waiting:
+        time.sleep(_STILL)
+        waiting = [worker for worker in waiting if worker.advance()]
+        waiting.reverse()
 
 
 def _room(folder: Path) -> Path:

@@ -34,7 +34,9 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 def _pair(pair: Pair, comparison: Comparison) -> str:
     shown = f"{amount(pair.base, comparison.unit)} -> {amount(pair.head, comparison.unit)}"
-    if pair.base and pair.head and pair.base > 0 and pair.head > 0:
-        shown += f"  ln ratio {math.log(pair.head / pair.base):+.4f}"
+    if pair.ratio is not None and pair.ratio > 0:
+        shown += f"  ln ratio {math.log(pair.ratio):+.4f}"
+    if pair.by_turns is not None:
+        shown += " by turns"
     seed = "" if pair.seed is None else f"  seed {pair.seed}"
     return shown + seed + "".join(f"  {flag}" for flag in pair.flags)

@@ -65,11 +65,7 @@ def _draw_row(axes: Axes, place: int, row: Comparison) -> None:
     if row.margin:
         least = -row.margin / (1 + row.margin)
         axes.barh(place, 100 * (row.margin - least), left=100 * least, height=0.8, color="#E8E8E8")
-    ratios = [
-        100 * (pair.head / pair.base - 1)
-        for pair in row.pairs
-        if pair.base and pair.head is not None
-    ]
+    ratios = [100 * (pair.ratio - 1) for pair in row.pairs if pair.ratio is not None]
     axes.plot(ratios, [place] * len(ratios), ".", color=color, alpha=0.45, markersize=5)
     if row.low is not None and row.high is not None:
         axes.plot([100 * row.low, 100 * row.high], [place, place], color=color)

@@ -35,8 +35,5 @@ def verdict_json(report: Report) -> str:
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(comparison) if field.name != "pairs"]
     content = {name: getattr(comparison, name) for name in names}
-    pairs = [
-        {"base": p.base, "head": p.head, "flags": list(p.flags), "seed": p.seed}
-        for p in comparison.pairs
-    ]
+    pairs = [dataclasses.asdict(pair) | {"flags": list(pair.flags)} for pair in comparison.pairs]
     return content | {"verdict": str(comparison.verdict), "pairs": pairs}

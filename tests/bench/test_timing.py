@@ -38,4 +38,4 @@ def test_so_many_requests_as_were_asked_for_are_made_however_long_they_take() ->
 
 
 def test_requests_without_end_stop_at_some_number() -> None:
-    assert len(time_each(lambda _: None, 20, device="cpu", seconds=20.0)) == 50_000
+    assert len(time_each(lambda _: None, 20, device="cpu", seconds=20.0)) == 5_000

@@ -103,8 +103,8 @@ def test_a_collector_that_was_off_stays_off():
         gc.enable()
 
 
-def _counters(monkeypatch, before, after):
-    readings = iter([before, after])
+def _counters(monkeypatch, *given):
+    readings = iter(given)
     monkeypatch.setattr(contention, "bound_cpus", lambda: None)
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
 
@@ -132,6 +132,21 @@ def test_work_of_other_processes_is_told_from_our_own(monkeypatch):
         pass
     assert reading.others_percent == pytest.approx(40.0, abs=0.5)
     assert reading.flags == ["contended"]
+
+
+def test_what_others_did_while_they_were_meant_to_is_not_held_against_a_block(monkeypatch):
+    readings = [
+        CpuTimes(10, 5, 100, 0.0),
+        CpuTimes(11, 5, 101, 0.0),  # the other's turn begins
+        CpuTimes(31, 5, 111, 0.9),  # and ends
+        CpuTimes(32, 5, 119, 0.9),
+    ]
+    _counters(monkeypatch, *readings)
+    with clock.contention() as reading:
+        with reading.apart():
+            pass
+    assert reading.others_percent == pytest.approx(100 * 2 / 11, abs=0.5)
+    assert reading.steal_percent == pytest.approx(0.0)
 
 
 def test_only_the_processors_of_this_process_count(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ import xmlschema
 
 from measure.record import Metric, Record
 from report.in_turn import noise_floors, report_in_turn
+from report.judge import log_ratio
 from report.load import InputError
 from report.margins import Margins
 from report.outputs.junit import junit
@@ -47,6 +49,41 @@ def test_values_keep_their_order_and_stage() -> None:
     latency = next(metric for metric in found if metric.metric == "latency_p50")
     assert (len(latency.screen), len(latency.confirm)) == (3, 2)
     assert latency.screen[0].head == pytest.approx(1e-3 * 0.996 * 1.1)
+
+
+def in_turn(base: list[float], head: list[float], turns: int = 4) -> Pair:
+    """A pair by turns, with a p50 of all requests beside those of each round."""
+    made = Pair(record(1e-3), record(2e-3))
+    for side, rounds in zip((made.base, made.head), (base, head), strict=True):
+        side.samples["latency_block_p50"] = rounds
+        side.resolved["turns"] = turns
+    return made
+
+
+def test_rounds_by_turns_are_compared_one_with_one() -> None:
+    # The machine slows down for both: 2% between the rounds, whatever their medians are.
+    made = in_turn([1.0, 2.0, 1.0, 1.0], [1.02, 2.04, 1.02, 1.9])
+    (metric,) = [m for m in measured_in_turn({CELL: [made]}, {}) if m.metric == "latency_p50"]
+    (pair,) = metric.screen
+    assert (pair.base, pair.head) == (1e-3, 2e-3)
+    assert pair.by_turns == pair.ratio == pytest.approx(1.02)
+    assert log_ratio(metric, pair) == pytest.approx(math.log(1.02))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        in_turn([1.0] * 4, [1.0] * 4, turns=0),
+        in_turn([1.0] * 2, [1.0] * 2, turns=2),
+        in_turn([1.0] * 4, [1.0] * 3),
+        in_turn([1.0] * 4, [1.0, 1.0, 0.0, 1.0]),
+    ],
+    ids=["not by turns", "too few", "not all", "zero"],
+)
+def test_rounds_that_were_not_by_turns_are_not_compared(made: Pair) -> None:
+    (metric,) = [m for m in measured_in_turn({CELL: [made]}, {}) if m.metric == "latency_p50"]
+    assert metric.screen[0].by_turns is None
+    assert log_ratio(metric, metric.screen[0]) == pytest.approx(math.log(2))
 
 
 def test_a_change_is_screened_then_confirmed_then_red() -> None:

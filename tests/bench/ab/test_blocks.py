@@ -1,19 +1,22 @@
-"""A pair of blocks: both sides loaded side by side, measured one right after the other."""
+"""A pair of blocks: both sides loaded side by side, measured by turns."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
-from bench.ab.blocks import Blocks
+from bench.ab.blocks import Blocks, by_turns
 from bench.ab.command import _options, add_options
 from bench.ab.sides import NAMES, Name, Side
 from bench.cell import Cell
 from bench.journal import new_manifest
-from bench.process import Place
+from bench.process import Place, Worker
+from bench.worker import Request
 from measure.processor import physical_cores
 from measure.record import Record
 
@@ -39,13 +42,16 @@ def measured(folder: Path, cell: Cell, order: tuple[Name, Name], *given: str) ->
 
 
 @pytest.mark.skipif(physical_cores() < 2, reason="needs two cores")
-def test_the_second_is_measured_right_after_the_first(tmp_path: Path) -> None:
+def test_both_are_measured_by_turns(tmp_path: Path) -> None:
     records = measured(tmp_path, SERVED, ("head", "base"))
     assert list(records) == ["head", "base"]
     for record in records.values():
         assert record.status == "ok", record.reason
         assert len(record.samples["latency_block_p50"]) == 10
+        assert record.resolved["turns"] == 10
+        assert record.metrics["latency_p50"].n == 200
         assert "memory_peak" not in record.metrics
+        assert "gate" not in record.overhead["time"]
     first, second = (records[name].overhead["time"] for name in ("head", "base"))
     assert first["import_torch"] > 0
     assert second["import_torch"] == 0
@@ -53,16 +59,58 @@ def test_the_second_is_measured_right_after_the_first(tmp_path: Path) -> None:
     assert datetime.fromisoformat(records["base"].started)
 
 
+class Counted:
+    """Instead of a worker: so many rounds, each noted."""
+
+    def __init__(self, name: str, rounds: int, log: list[str]) -> None:
+        self.name, self.left, self.log = name, rounds, log
+
+    def advance(self) -> bool:
+        self.log.append(self.name)
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize(
+    ("rounds", "order"),
+    # Each warms up, A B; then A B, B A, A B; the last time each goes on to its end.
+    [((3, 3), "AB AB BA AB"), ((3, 1), "AB AB A A"), ((0, 0), "AB"), ((0, 2), "AB B B")],
+)
+def test_turns_go_back_and_forth(rounds: tuple[int, int], order: str) -> None:
+    log: list[str] = []
+    by_turns([Counted(name, count, log) for name, count in zip("AB", rounds, strict=True)])  # type: ignore[misc]
+    assert "".join(log) == order.replace(" ", "")
+
+
+def test_a_worker_that_dies_in_its_turn_does_not_hold_up_the_other(tmp_path: Path) -> None:
+    request = Request(SERVED, "time", tmp_path / "a", tmp_path / "w.pt", DATA)
+    with (
+        Worker(request, timeout=120) as first,
+        Worker(replace(request, out=tmp_path / "b"), timeout=120, beside=True) as second,
+    ):
+        second.load()
+        assert first.advance()
+        assert second.advance()
+        psutil.Process(first._process.pid).kill()
+        by_turns([first, second])
+        assert first.findings().reason == "worker died of SIGKILL"
+        found = second.findings()
+    assert found.status == "ok"
+    assert len(found.samples["latency_block_p50"]) == 10
+
+
 @pytest.mark.parametrize("given", [(), ("--cpus", "0")])
 def test_training_has_its_memory_too_side_by_side_or_not(
     tmp_path: Path, given: tuple[str, ...]
 ) -> None:
+    alone = bool(given) or physical_cores() < 2
     records = measured(tmp_path, TRAINED, NAMES, *given)
     assert len({record.metrics["tensor_peak_bytes"].value for record in records.values()}) == 1
     for record in records.values():
         assert record.metrics["epoch_time"].value
+        turns = 0 if alone else len(record.samples["epoch_time"])
+        assert record.resolved.get("turns", 0) == turns
         assert record.metrics["memory_peak"].value
-    alone = bool(given) or physical_cores() < 2
     assert (records["head"].overhead["time"]["import_torch"] > 0) == alone
 
 
