@@ -22,7 +22,7 @@ class Cell:
     Args:
         rounds: times that the timed block is repeated.
         round_seconds: a round stops after about so long and is scaled up to an epoch; None: whole
-            epochs. Requests one after the other last at least so long.
+            epochs. Requests one after the other last at least so long, and all rounds of ranking.
         requests: timed requests, for latency, at the least.
         scenario: how requests come: single_stream, offline or server (see bench/matrix.py).
         rate: for `server`, requests a second; None for the highest that keeps the target.

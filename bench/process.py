@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _LOG_TAIL = 4000
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
+_SPIN_SECONDS = 0.03
 _LONGEST = 2e6  # 23 days: the system counts milliseconds in 31 bits
 
 
@@ -119,14 +121,22 @@ class Worker:
             self._left = max(0.0, self._timeout - (rang - self._began))
 
     def advance(self) -> bool:
-        """Let it on as far as its next round; whether it is there, and does not end without one."""
+        """Let it on as far as its next round; whether it is there, and does not end without one.
+
+        It is asleep then with all its threads, which spin for some 10 ms after their last work.
+        """
         self.load()
         rang, let_on = self._gate.rang, now()
         self._gate.tell(self._process.stdin, BY_TURNS)
         self._sleep(self._left, until=lambda: self._gate.rang != rang)
         self._left = max(0.0, self._left - (now() - let_on))
         self._by_turns = True
-        return self._gate.rang != rang
+        if self._gate.rang == rang:
+            return False
+        deadline = now() + _SPIN_SECONDS
+        while _is_at_work(self._process.pid) and now() < deadline:
+            time.sleep(0.001)
+        return True
 
     def findings(self) -> Findings:
         """Let it on to its end; what it found. Its death, hang or silence becomes a status with a
@@ -216,6 +226,18 @@ def fixed_environment(threads_allowed: int, *, keep_memory: bool) -> dict[str, s
     if keep_memory:
         fixed |= keep_memory_environment()
     return dict(os.environ) | fixed
+
+
+def _is_at_work(pid: int) -> bool:
+    """Whether any thread of the process wants a processor; True where that can't be told."""
+    try:
+        states = [
+            task.read_text().rpartition(")")[2].split()[0]
+            for task in Path(f"/proc/{pid}/task").glob("*/stat")
+        ]
+    except (OSError, IndexError):
+        return True
+    return "R" in states or not states
 
 
 def _close(pipe: IO[bytes]) -> None:

@@ -121,7 +121,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
             requests=3000,
             round_seconds=0.5,
         ),
-        Block("rank_all", (50,), (_JUDGED,), batch_sizes=(256,), rounds=5),
+        Block("rank_all", (50,), (_JUDGED,), batch_sizes=(256,), rounds=5, round_seconds=0.5),
         Block(
             "fit",
             (20,),

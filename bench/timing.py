@@ -35,6 +35,7 @@ from workloads.train_epoch import TrainEpoch
 
 # Requests stop after so long, however many were asked for; percentiles then follow what there is.
 LATENCY_SECONDS = 30.0
+_MOST_ROUNDS = 50
 _MOST = 5_000  # of a block, however short they are
 _BLOCKS = 10
 
@@ -129,9 +130,9 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> Work:
 
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=5, seconds=5.0)
-    seconds = []
+    seconds: list[float] = []
     with findings.watched(cell.device):
-        for _ in range(cell.rounds):
+        while len(seconds) < cell.rounds or _are_short(seconds, cell):
             findings.turn()
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
@@ -271,6 +272,11 @@ def _rounds(cell: Cell, took: float) -> int:
     """
     wanted = cell.rounds * (cell.round_seconds or 0.0)
     return max(cell.rounds, min(3 * cell.rounds, math.ceil(wanted / took)))
+
+
+def _are_short(seconds: Sequence[float], cell: Cell) -> bool:
+    """Whether rounds that no epoch is cut into have not filled their time yet."""
+    return sum(seconds) < (cell.round_seconds or 0.0) and len(seconds) < _MOST_ROUNDS
 
 
 def _share(cell: Cell, factor: float) -> float:

@@ -18,8 +18,8 @@ import psutil
 
 STEAL_LIMIT_PERCENT = 2.0
 OTHERS_LIMIT_PERCENT = 5.0
-# The kernel counts in ticks of 10 ms; one tick in a short block says nothing.
-_TICKS_SECONDS = 0.02
+# The kernel counts in ticks; one in a short block says nothing, nor one at each end of its parts.
+_TICK_SECONDS = 0.01
 
 
 @dataclass
@@ -73,7 +73,8 @@ def contention() -> Iterator[Contention]:
                 *(b + (y - x) for b, x, y in zip(before, left, back, strict=True))
             )
             own_before += meanwhile
-        _conclude(reading, before, after, own - own_before)
+        least = _TICK_SECONDS * (2 + len(reading._elsewhere) / 2)
+        _conclude(reading, before, after, own - own_before, least)
         reading.load_after = _load()
 
 
@@ -96,7 +97,10 @@ def cpu_times(bound: tuple[int, ...] | None) -> Any:
     return type(each[0])(*(sum(column) for column in zip(*(each[i] for i in bound), strict=True)))
 
 
-def _conclude(reading: Contention, before: Any, after: Any, own_seconds: float) -> None:
+def _conclude(
+    reading: Contention, before: Any, after: Any, own_seconds: float, least: float
+) -> None:
+    """Fill the reading in; less than `least` seconds of others is no reason for a flag."""
     total = _total(after) - _total(before)
     if total <= 0:
         reading.reason = "the block was shorter than the kernel's 10 ms tick"
@@ -105,14 +109,14 @@ def _conclude(reading: Contention, before: Any, after: Any, own_seconds: float) 
     busy = total - _idle(after) + _idle(before) - stolen
     others = min(max(busy - own_seconds, 0.0), total)
     reading.others_percent = 100 * others / total
-    if reading.others_percent > OTHERS_LIMIT_PERCENT and others >= _TICKS_SECONDS:
+    if reading.others_percent > OTHERS_LIMIT_PERCENT and others >= least:
         reading.flags.append("contended")
     if not hasattr(after, "steal"):
         reading.reason = "this system does not count steal"
         return
     reading.reason = None
     reading.steal_percent = 100 * max(stolen, 0.0) / total
-    if reading.steal_percent > STEAL_LIMIT_PERCENT and stolen >= _TICKS_SECONDS:
+    if reading.steal_percent > STEAL_LIMIT_PERCENT and stolen >= least:
         reading.flags[:] = ["contended"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +15,6 @@ from bench.options import Options
 from bench.process import Worker
 from bench.runner import Runner
 from measure.record import Record
-
-# After a round threads wait for more work, spinning, for about a millisecond.
-_STILL = 0.002
 
 
 class Blocks:
@@ -87,7 +83,6 @@ def by_turns(workers: Sequence[Worker]) -> None:
     """Let them on by turns, a round each, until all have ended; each warms up before the first."""
     waiting = [worker for worker in workers if worker.advance()]
     while waiting:
-        time.sleep(_STILL)
         waiting = [worker for worker in waiting if worker.advance()]
         waiting.reverse()
 

@@ -149,6 +149,23 @@ def test_what_others_did_while_they_were_meant_to_is_not_held_against_a_block(mo
     assert reading.steal_percent == pytest.approx(0.0)
 
 
+def test_a_tick_at_each_end_of_a_turn_is_no_reason_for_a_flag(monkeypatch):
+    """Ten turns of which each lost half a tick: 0.05 s of others in 0.5 s."""
+    readings = [CpuTimes(0.0, 0, 0.0, 0.0)]
+    for turn in range(10):
+        spent, idle = 0.005 * (turn + 1), 0.045 * (turn + 1)
+        readings += [CpuTimes(spent, 0, 100 * turn + idle, 0.0)]
+        readings += [CpuTimes(spent, 0, 100 * (turn + 1) + idle, 0.0)]
+    _counters(monkeypatch, *readings, readings[-1])
+    monkeypatch.setattr(contention, "_own_seconds", lambda: 0.0)
+    with clock.contention() as reading:
+        for _ in range(10):
+            with reading.apart():
+                pass
+    assert reading.others_percent == pytest.approx(10.0)
+    assert reading.flags == []
+
+
 def test_only_the_processors_of_this_process_count(monkeypatch):
     idle = CpuTimes(0, 0, 0, 0.0)
     readings = iter([[idle, idle, idle], [CpuTimes(9, 0, 1, 0.0), CpuTimes(0, 0, 10, 0.0), idle]])
