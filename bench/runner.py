@@ -173,13 +173,17 @@ class Runner:
             return attempts, self.findings(other) if other else self._work(cell, "memory")
 
     def loads_side_by_side(self, cell: Cell) -> bool:
-        """Whether two of the cell's workers may. A device's libraries take memory of it as they
-        load, which the other would see; where the host's is short, the one at work would lack it.
-        """
+        """Whether two of the cell's workers may: each takes a core."""
         cores = physical_cores() if self.cpus is None else len(self.cpus)
+        return cores > 1 and self.has_room_for_two(cell)
+
+    def has_room_for_two(self, cell: Cell) -> bool:
+        """Whether two of the cell's workers may be alive at once. A device's libraries take memory
+        of it as they load, which the other would see; where the host's is short, the one at work
+        would lack it.
+        """
         room = psutil.virtual_memory().available > _ROOM_FOR_TWO
-        pairs = cell.device == "cpu" and cell.workload != "capacity"
-        return CAN_WAIT and pairs and cores > 1 and room
+        return CAN_WAIT and cell.device == "cpu" and cell.workload != "capacity" and room
 
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")

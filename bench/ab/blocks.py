@@ -20,8 +20,8 @@ from measure.record import Record
 class Blocks:
     """Call it with a cell and the order of the sides: each side's record.
 
-    Where they can, both sides' workers load side by side and are then measured by turns, a round of
-    the one and a round of the other, A B B A: what the machine does to one it does to both.
+    Where memory allows, both sides' workers are alive at once and measured by turns, a round of the
+    one and a round of the other, A B B A: what the machine does to one it does to both.
 
     Memory is measured where a peak is the question, in training; elsewhere its pass, in a process
     of its own, would double the time of a pair for a number that the weights decide. Shares of time
@@ -50,7 +50,7 @@ class Blocks:
 
     def __call__(self, cell: Cell, order: Sequence[Name]) -> dict[Name, Record]:
         memory = cell.workload == "train_epoch"
-        if not self._runners[order[0]].loads_side_by_side(cell):
+        if not self._runners[order[0]].has_room_for_two(cell):
             return {name: self._runners[name].block(cell, memory=memory) for name in order}
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         timed = self._pass(cell, "time", order)
@@ -66,12 +66,18 @@ class Blocks:
         return records
 
     def _pass(self, cell: Cell, measuring: str, order: Sequence[Name]) -> dict[Name, Findings]:
-        """One pass of each side: loaded side by side, measured in order; what is timed by turns."""
+        """One pass of each side: loaded side by side where each has a core, measured in order; what
+        is timed by turns.
+        """
+        beside = self._runners["base"].loads_side_by_side(cell)
         with contextlib.ExitStack() as stack:
             workers: dict[Name, Worker] = {}
             for name in order:
-                worker = self._runners[name].worker(cell, measuring, beside=bool(workers))
+                second = beside and bool(workers)
+                worker = self._runners[name].worker(cell, measuring, beside=second)
                 workers[name] = stack.enter_context(worker)
+                if not beside:
+                    worker.load()
             for worker in workers.values():
                 worker.load()
             if measuring == "time":
