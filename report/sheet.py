@@ -101,7 +101,8 @@ def settle(figure: Figure) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         layout.execute(figure)
-    figure.set_layout_engine("none")
+    # With any engine, even "none", matplotlib draws a figure once more before it writes it.
+    figure.set_layout_engine(None)
     for ax in figure.axes:
         ax.set_position(tuple(round(edge, 4) for edge in ax.get_position().bounds))
 
