@@ -68,7 +68,7 @@ class Worker:
         self, request: Request, *, timeout: float, place: Place = HERE, beside: bool = False
     ) -> None:
         self._timeout = self._left = min(timeout, _LONGEST)
-        self._beside, self._loaded, self._by_turns = beside, False, False
+        self._beside, self._loaded, self._by_turns, self._late = beside, False, False, False
         self._began, self._kills = now(), _out_of_memory_kills()
         with contextlib.ExitStack() as stack:
             self._log = stack.enter_context(tempfile.TemporaryFile())
@@ -132,6 +132,9 @@ class Worker:
         self._left = max(0.0, self._left - (now() - let_on))
         self._by_turns = True
         if self._gate.rang == rang:
+            self._late = self._process.poll() is None
+            if self._late:  # what hangs is not to work beside the other's rounds
+                end(self._process)
             return False
         deadline = now() + _SPIN_SECONDS
         while _is_at_work(self._process.pid) and now() < deadline:
@@ -151,10 +154,10 @@ class Worker:
         if not self._by_turns:
             self._gate.tell(self._process.stdin)
         self._sleep(self._left, until=lambda: False)
-        ended = self._process.poll() is not None
+        ended = self._process.poll() is not None and not self._late
         end(self._process)
         try:
-            found = self._found() if ended else self._late()
+            found = self._found() if ended else self._overdue()
         finally:
             self._stack.close()
         found.phases = found.phases or {"lost": now() - let_on}
@@ -173,7 +176,7 @@ class Worker:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(left)
 
-    def _late(self) -> Findings:
+    def _overdue(self) -> Findings:
         return _failed("timeout", f"not finished after {self._timeout:g} s", self._log)
 
     def _found(self) -> Findings:

@@ -221,6 +221,8 @@ def _one_by_one(
             longest=LATENCY_SECONDS / many,
         )
         blocks.append(block)
+        if sum(map(sum, blocks)) > LATENCY_SECONDS:
+            break
     return blocks
 
 

@@ -99,6 +99,25 @@ def test_a_worker_that_dies_in_its_turn_does_not_hold_up_the_other(tmp_path: Pat
     assert len(found.samples["latency_block_p50"]) == 10
 
 
+def test_a_worker_that_hangs_in_its_turn_is_ended_before_the_others(tmp_path: Path) -> None:
+    request = Request(SERVED, "time", tmp_path / "a", tmp_path / "w.pt", DATA)
+    with (
+        Worker(request, timeout=12) as first,
+        Worker(replace(request, out=tmp_path / "b"), timeout=120, beside=True) as second,
+    ):
+        second.load()
+        assert first.advance()
+        assert second.advance()
+        hung = psutil.Process(first._process.pid)
+        hung.suspend()
+        assert not first.advance()
+        assert not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE
+        by_turns([second])
+        lost, found = first.findings(), second.findings()
+    assert (lost.status, lost.reason) == ("timeout", "not finished after 12 s")
+    assert found.status == "ok"
+
+
 @pytest.mark.parametrize("given", [(), ("--cpus", "0")])
 def test_training_has_its_memory_too_side_by_side_or_not(
     tmp_path: Path, given: tuple[str, ...]
