@@ -19,18 +19,17 @@ from typing import IO, Any
 
 import psutil
 
+from bench.death import death, failed, out_of_memory_kills
 from bench.findings import Findings
 from bench.gate import BY_TURNS, CAN_WAIT, Gate
 from bench.lifeline import VARIABLE
-from bench.memory_limit import MemoryLimit, limited
-from bench.out_of_memory import explain_death, says_out_of_memory
-from bench.worker import CANNOT_WRITE, Request
+from bench.memory_limit import limited
+from bench.worker import Request
 from measure.allocator import keep_memory_environment
 from measure.clock import now
-from measure.record import Metric, Status
+from measure.record import Metric
 
 ROOT = Path(__file__).resolve().parent.parent
-_LOG_TAIL = 4000
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _SPIN_SECONDS = 0.03
@@ -69,7 +68,8 @@ class Worker:
     ) -> None:
         self._timeout = self._left = min(timeout, _LONGEST)
         self._beside, self._loaded, self._by_turns, self._late = beside, False, False, False
-        self._began, self._kills = now(), _out_of_memory_kills()
+        self._began, self._kills = now(), out_of_memory_kills()
+        self._gone: float | None = None  # when it was seen to have ended in its turn
         with contextlib.ExitStack() as stack:
             self._log = stack.enter_context(tempfile.TemporaryFile())
             self._stage = stack.enter_context(tempfile.TemporaryFile())
@@ -132,6 +132,7 @@ class Worker:
         self._left = max(0.0, self._left - (now() - let_on))
         self._by_turns = True
         if self._gate.rang == rang:
+            self._gone = now()
             self._late = self._process.poll() is None
             if self._late:  # what hangs is not to work beside the other's rounds
                 end(self._process)
@@ -149,7 +150,7 @@ class Worker:
         """
         self.load()
         if self._process.poll() is None:
-            self._kills = _out_of_memory_kills()
+            self._kills = out_of_memory_kills()
         let_on = now()
         if not self._by_turns:
             self._gate.tell(self._process.stdin)
@@ -177,14 +178,14 @@ class Worker:
                     self._process.wait(left)
 
     def _overdue(self) -> Findings:
-        return _failed("timeout", f"not finished after {self._timeout:g} s", self._log)
+        return failed("timeout", f"not finished after {self._timeout:g} s", self._log)
 
     def _found(self) -> Findings:
         if self._process.returncode == 0 and self._request.out.exists():
             return self._read(json.loads(self._request.out.read_text()))
-        killed = self._limit.kills() > 0 or _out_of_memory_kills() > self._kills
+        killed = self._limit.kills() > 0 or out_of_memory_kills() > self._kills
         code, log, stage = self._process.returncode, self._log, self._stage
-        return _death(code, log, stage, self._limit, killed_for_memory=killed)
+        return death(code, log, stage, self._limit, killed_for_memory=killed)
 
     def _read(self, content: dict[str, Any]) -> Findings:
         known = {field.name: content[field.name] for field in fields(Findings)}
@@ -199,7 +200,7 @@ class Worker:
             parts["interpreter"] = max(0.0, content["began"] - self._began)
         if self._beside or self._by_turns:  # it slept while the other worked
             parts.pop("gate", None)
-        parts["exit"] = max(0.0, now() - content["ended"])
+        parts["exit"] = max(0.0, (self._gone or now()) - content["ended"])
         return Findings(metrics=metrics, **(known | {"phases": parts}))
 
 
@@ -271,52 +272,3 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
-
-
-def _death(
-    code: int, log: IO[bytes], stage: IO[bytes], limit: MemoryLimit, *, killed_for_memory: bool
-) -> Findings:
-    """What is known of a worker that left no findings."""
-    if code == CANNOT_WRITE:
-        raise OSError(0, _tail(log).strip().rpartition("\n")[2])
-    if code >= 0:
-        reason = f"worker ended with exit code {code} and left no findings"
-        return _failed("error", reason, log)
-    name = signal.Signals(-code).name
-    failed = _failed("error", f"worker died of {name}", log)
-    last_words = failed.details or ""
-    by_kernel = code == -signal.SIGKILL and killed_for_memory
-    # LLVM and C++ abort where they are refused memory, with a word about it.
-    if by_kernel or (code == -signal.SIGABRT and says_out_of_memory(last_words)):
-        failed.status = "oom"
-        failed.reason = f"killed {'by the kernel ' * by_kernel}for memory ({name})"
-        stage.seek(0)
-        failed.oom = explain_death(
-            stage=stage.read(32).decode().strip() or None,
-            limit=limit.bytes,
-            peak=limit.peak(),
-            signal=-code,
-            last_words=last_words,
-        )
-    return failed
-
-
-def _failed(status: Status, reason: str, log: IO[bytes]) -> Findings:
-    return Findings(status=status, reason=reason, details=_tail(log))
-
-
-def _tail(log: IO[bytes]) -> str:
-    """The end of what the worker printed."""
-    log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
-    return log.read().decode(errors="replace")
-
-
-def _out_of_memory_kills() -> int:
-    """How often the kernel has killed for memory, on this machine or in this container; 0 if
-    unknown.
-    """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0

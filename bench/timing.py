@@ -9,19 +9,18 @@ from __future__ import annotations
 import gc
 import itertools
 import math
-import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
+from bench.latency import consecutive, medians, one_by_one
 from bench.offline import time_offline
 from bench.stored_state import measure_stored_state
 from bench.under_load import load_server
 from bench.work import Work
-from measure.clock import Stopwatch, gc_disabled, synchronize, until_steady
+from measure.clock import Stopwatch, gc_disabled, until_steady
 from measure.histogram import Histogram
 from measure.quantile import median_metric, percentile_metrics
 from measure.ranking import ranks
@@ -33,11 +32,7 @@ from workloads.serve_stored import ServeStored
 from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
-# Requests stop after so long, however many were asked for; percentiles then follow what there is.
-LATENCY_SECONDS = 30.0
 _MOST_ROUNDS = 50
-_MOST = 5_000  # of a block, however short they are
-_BLOCKS = 10
 
 
 def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
@@ -179,17 +174,17 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
     with gc_disabled(), findings.watched(cell.device):
         load = load_server(cell, request) if cell.scenario == "server" else None
-        blocks = _consecutive(load.latencies) if load else _one_by_one(cell, request, findings)
+        blocks = consecutive(load.latencies) if load else one_by_one(cell, request, findings)
     latencies = list(itertools.chain.from_iterable(blocks))
     findings.raw["latency"] = latencies
     findings.histograms["latency"] = Histogram.of(latencies).to_dict()
-    findings.samples["latency_block_p50"] = _medians(blocks)
+    findings.samples["latency_block_p50"] = medians(blocks)
     findings.metrics["warmup_time"] = Metric(
         warmup, "s", "lower", "time", "until steady, perf_counter_ns"
     )
     if load:
         load.report(findings)
-        findings.samples["service_block_p50"] = _medians(_consecutive(findings.raw["service"]))
+        findings.samples["service_block_p50"] = medians(consecutive(findings.raw["service"]))
         return
     findings.metrics |= percentile_metrics(latencies) | {
         "users_per_second": Metric(
@@ -201,60 +196,6 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
             n=len(latencies),
         )
     }
-
-
-def _one_by_one(
-    cell: Cell, request: Callable[[int], object], findings: Findings
-) -> list[list[float]]:
-    """Up to ten blocks of requests, one after the other."""
-    blocks: list[list[float]] = []
-    many = min(_BLOCKS, cell.requests)
-    for number in range(many):
-        first, last = (cell.requests * n // many for n in (number, number + 1))
-        findings.turn()
-        block = time_each(
-            request,
-            last - first,
-            device=cell.device,
-            first=sum(map(len, blocks)),
-            seconds=(cell.round_seconds or 0.0) / many,
-            longest=LATENCY_SECONDS / many,
-        )
-        blocks.append(block)
-        if sum(map(sum, blocks)) > LATENCY_SECONDS:
-            break
-    return blocks
-
-
-def time_each(
-    request: Callable[[int], object],
-    count: int,
-    *,
-    device: str,
-    first: int = 0,
-    seconds: float = 0.0,
-    longest: float = LATENCY_SECONDS,
-) -> list[float]:
-    """Seconds of each of `count` requests, one after the other, from number `first` on; fewer where
-    they take longer than `longest`, and more where they are through in less than `seconds`.
-    """
-    # The counter itself, since a Stopwatch's calls are a hundredth of the shortest requests.
-    latencies: list[float] = []
-    launches = device != "cpu"
-    begun = time.perf_counter()
-    enough, end = begun + seconds, begun + longest
-    for index in range(first, first + max(count, _MOST)):
-        if launches:
-            synchronize(device)
-        start = time.perf_counter()
-        request(index)
-        if launches:
-            synchronize(device)
-        stop = time.perf_counter()
-        latencies.append(stop - start)
-        if stop > end or (stop >= enough and len(latencies) >= count):
-            break
-    return latencies
 
 
 def _steps_per_round(cell: Cell, workload: TrainEpoch) -> int:
@@ -288,17 +229,6 @@ def _share(cell: Cell, factor: float) -> float:
 def _seconds(watch: Stopwatch) -> float:
     assert watch.seconds is not None, "the watch has stopped"
     return watch.seconds
-
-
-def _consecutive(samples: Sequence[float]) -> list[list[float]]:
-    """The samples in up to ten blocks."""
-    blocks = np.array_split(np.asarray(samples), min(_BLOCKS, len(samples)))
-    return [[float(sample) for sample in block] for block in blocks]
-
-
-def _medians(blocks: Sequence[Sequence[float]]) -> list[float]:
-    """What the front-end shows for all requests."""
-    return [float(np.median(block)) for block in blocks]
 
 
 def _rate(seconds: Metric, count: int, method: str) -> Metric:

@@ -20,7 +20,8 @@ import torch
 import data
 import models
 from bench.findings import Findings
-from bench.timing import time_each, time_round
+from bench.latency import time_each
+from bench.timing import time_round
 from workloads.adam import Adam
 from workloads.recommend import TOP_K, Recommend
 from workloads.requests import Requests

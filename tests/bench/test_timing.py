@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from bench import timing
+from bench import latency
 from bench.cell import Cell
 from bench.findings import Findings
-from bench.timing import _one_by_one, _rounds, time_each
+from bench.latency import one_by_one, time_each
+from bench.timing import _rounds
 
 CELL = Cell("sasrec", "train_epoch", "ml_1m", "all", 50, 128, rounds=5, round_seconds=0.5)
 
@@ -46,15 +47,15 @@ def test_requests_without_end_stop_at_some_number() -> None:
 def test_requests_that_take_too_long_end_before_all_blocks_are_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(timing, "LATENCY_SECONDS", 0.2)
+    monkeypatch.setattr(latency, "LATENCY_SECONDS", 0.2)
     served = dataclasses.replace(CELL, workload="recommend", requests=40, round_seconds=None)
-    assert len(_one_by_one(served, lambda _: time.sleep(0.08), Findings())) == 3
-    blocks = _one_by_one(served, lambda _: None, Findings())
+    assert len(one_by_one(served, lambda _: time.sleep(0.08), Findings())) == 3
+    blocks = one_by_one(served, lambda _: None, Findings())
     assert [len(block) for block in blocks] == [4] * 10
 
 
 def test_blocks_of_requests_are_of_requests_that_follow_each_other() -> None:
     served = dataclasses.replace(CELL, workload="recommend", requests=25, round_seconds=None)
     asked: list[int] = []
-    _one_by_one(served, asked.append, Findings())
+    one_by_one(served, asked.append, Findings())
     assert asked == list(range(25))

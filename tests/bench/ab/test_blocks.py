@@ -52,6 +52,7 @@ def test_both_are_measured_by_turns(tmp_path: Path) -> None:
         assert record.metrics["latency_p50"].n == 200
         assert "memory_peak" not in record.metrics
         assert "gate" not in record.overhead["time"]
+        assert record.overhead["time"]["exit"] < 1.0  # without the other's turns
     first, second = (records[name].overhead["time"] for name in ("head", "base"))
     assert first["import_torch"] > 0
     assert second["import_torch"] == 0
