@@ -22,7 +22,8 @@ class Cell:
     Args:
         rounds: times that the timed block is repeated.
         round_seconds: a round stops after about so long and is scaled up to an epoch; None: whole
-            epochs. Requests one after the other last at least so long, and all rounds of ranking.
+            epochs. Requests one after the other go on for so long, and rounds of ranking together
+            (bench/latency.py and timing.py say how many at the most).
         requests: timed requests, for latency, at the least.
         scenario: how requests come: single_stream, offline or server (see bench/matrix.py).
         rate: for `server`, requests a second; None for the highest that keeps the target.

@@ -30,7 +30,7 @@ def death(
         OSError: it could not write what it found, which says nothing about the cell.
     """
     if code == CANNOT_WRITE:
-        raise OSError(0, tail(log).strip().rpartition("\n")[2])
+        raise OSError(0, _tail(log).strip().rpartition("\n")[2])
     if code >= 0:
         reason = f"worker ended with exit code {code} and left no findings"
         return failed("error", reason, log)
@@ -55,10 +55,10 @@ def death(
 
 def failed(status: Status, reason: str, log: IO[bytes]) -> Findings:
     """Findings that say why there are none."""
-    return Findings(status=status, reason=reason, details=tail(log))
+    return Findings(status=status, reason=reason, details=_tail(log))
 
 
-def tail(log: IO[bytes]) -> str:
+def _tail(log: IO[bytes]) -> str:
     """The end of what the worker printed."""
     log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
     return log.read().decode(errors="replace")

@@ -123,7 +123,8 @@ class Worker:
     def advance(self) -> bool:
         """Let it on as far as its next round; whether it is there, and does not end without one.
 
-        It is asleep then with all its threads, which spin for some 10 ms after their last work.
+        Its threads are asleep then, which spin for some 10 ms after their last work; they are
+        waited for no longer than 30 ms.
         """
         self.load()
         rang, let_on = self._gate.rang, now()

@@ -32,10 +32,10 @@ class Contention:
         load_before, load_after: one-minute load averages; None where there are none (Windows).
         flags: ["contended"] when steal exceeds 2% or others 5%.
         reason: why steal_percent is None.
+        bound: the processors that are read; None for all.
     """
 
     def __post_init__(self) -> None:
-        self._bound = bound_cpus()
         self._elsewhere: list[tuple[Any, Any, float]] = []
 
     steal_percent: float | None = None
@@ -44,6 +44,7 @@ class Contention:
     load_after: float | None = None
     flags: list[str] = field(default_factory=list)
     reason: str | None = "the block has not ended"
+    bound: tuple[int, ...] | None = None
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -56,13 +57,13 @@ class Contention:
         self._elsewhere.append((before, after, own_after - own))
 
     def _now(self) -> tuple[Any, float]:
-        return cpu_times(self._bound), _own_seconds()
+        return cpu_times(self.bound), _own_seconds()
 
 
 @contextmanager
 def contention() -> Iterator[Contention]:
     """Steal and load over a block; the reading is complete after the block, also when it raises."""
-    reading = Contention(load_before=_load())
+    reading = Contention(load_before=_load(), bound=bound_cpus())
     before, own_before = reading._now()
     try:
         yield reading

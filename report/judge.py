@@ -142,9 +142,10 @@ def log_ratio(metric: PairedMetric, pair: Pair) -> float:
     assert pair.base is not None, "a pair without its base"
     assert pair.head is not None, "a pair without its head"
     least = LEAST.get(metric.unit, 1e-300)
-    ratio = math.log(max(pair.head, least)) - math.log(max(pair.base, least))
     if pair.by_turns is not None:
         ratio = math.log(pair.by_turns)
+    else:
+        ratio = math.log(max(pair.head, least)) - math.log(max(pair.base, least))
     return -ratio if metric.better == "higher" else ratio
 
 

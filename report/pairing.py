@@ -37,7 +37,7 @@ _ENOUGH = 4  # pairs, after which a block that failed once is left to chance
 
 
 class Blocks(Protocol):
-    """Two blocks measured one after the other."""
+    """Two blocks measured in turn."""
 
     @property
     def base(self) -> Record: ...

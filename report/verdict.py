@@ -36,7 +36,7 @@ UNJUDGED = (Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABLE)
 
 @dataclass(frozen=True)
 class Pair:
-    """One block of each side, measured one after the other.
+    """One block of each side, measured in turn.
 
     Args:
         base, head: the block's value in SI units and bytes; None where it was not measured.

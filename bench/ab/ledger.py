@@ -25,7 +25,7 @@ Stage = Literal["screen", "confirm"]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two blocks measured one after the other; `first` says which of them was first."""
+    """Two blocks measured in turn; `first` says which of them was first."""
 
     stage: Stage
     number: int

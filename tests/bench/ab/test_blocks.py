@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +20,7 @@ from bench.ab.command import _options, add_options
 from bench.ab.sides import NAMES, Name, Side
 from bench.cell import Cell
 from bench.journal import new_manifest
-from bench.process import Place, Worker
+from bench.process import Place, Worker, _is_at_work
 from bench.worker import Request
 from measure.processor import physical_cores
 from measure.record import Record
@@ -52,7 +57,6 @@ def test_both_are_measured_by_turns(tmp_path: Path) -> None:
         assert record.metrics["latency_p50"].n == 200
         assert "memory_peak" not in record.metrics
         assert "gate" not in record.overhead["time"]
-        assert record.overhead["time"]["exit"] < 1.0  # without the other's turns
     first, second = (records[name].overhead["time"] for name in ("head", "base"))
     assert first["import_torch"] > 0
     assert second["import_torch"] == 0
@@ -60,8 +64,8 @@ def test_both_are_measured_by_turns(tmp_path: Path) -> None:
     assert datetime.fromisoformat(records["base"].started)
 
 
-class Counted:
-    """Instead of a worker: so many rounds, each noted."""
+class Counted(Worker):
+    """Instead of a process: so many rounds, each noted."""
 
     def __init__(self, name: str, rounds: int, log: list[str]) -> None:
         self.name, self.left, self.log = name, rounds, log
@@ -79,19 +83,28 @@ class Counted:
 )
 def test_turns_go_back_and_forth(rounds: tuple[int, int], order: str) -> None:
     log: list[str] = []
-    by_turns([Counted(name, count, log) for name, count in zip("AB", rounds, strict=True)])  # type: ignore[misc]
+    by_turns([Counted(name, count, log) for name, count in zip("AB", rounds, strict=True)])
     assert "".join(log) == order.replace(" ", "")
 
 
-def test_a_worker_that_dies_in_its_turn_does_not_hold_up_the_other(tmp_path: Path) -> None:
+@contextmanager
+def before_their_first_rounds(
+    tmp_path: Path, *, timeout: float = 120.0
+) -> Iterator[tuple[Worker, Worker]]:
+    """Two workers of this checkout; the first may take so long."""
     request = Request(SERVED, "time", tmp_path / "a", tmp_path / "w.pt", DATA)
     with (
-        Worker(request, timeout=120) as first,
+        Worker(request, timeout=timeout) as first,
         Worker(replace(request, out=tmp_path / "b"), timeout=120, beside=True) as second,
     ):
         second.load()
         assert first.advance()
         assert second.advance()
+        yield first, second
+
+
+def test_a_worker_that_dies_in_its_turn_does_not_hold_up_the_other(tmp_path: Path) -> None:
+    with before_their_first_rounds(tmp_path) as (first, second):
         psutil.Process(first._process.pid).kill()
         by_turns([first, second])
         assert first.findings().reason == "worker died of SIGKILL"
@@ -101,14 +114,7 @@ def test_a_worker_that_dies_in_its_turn_does_not_hold_up_the_other(tmp_path: Pat
 
 
 def test_a_worker_that_hangs_in_its_turn_is_ended_before_the_others(tmp_path: Path) -> None:
-    request = Request(SERVED, "time", tmp_path / "a", tmp_path / "w.pt", DATA)
-    with (
-        Worker(request, timeout=12) as first,
-        Worker(replace(request, out=tmp_path / "b"), timeout=120, beside=True) as second,
-    ):
-        second.load()
-        assert first.advance()
-        assert second.advance()
+    with before_their_first_rounds(tmp_path, timeout=12.0) as (first, second):
         hung = psutil.Process(first._process.pid)
         hung.suspend()
         assert not first.advance()
@@ -117,6 +123,29 @@ def test_a_worker_that_hangs_in_its_turn_is_ended_before_the_others(tmp_path: Pa
         lost, found = first.findings(), second.findings()
     assert (lost.status, lost.reason) == ("timeout", "not finished after 12 s")
     assert found.status == "ok"
+
+
+def test_the_others_turns_are_no_seconds_of_a_worker_that_has_ended(tmp_path: Path) -> None:
+    with before_their_first_rounds(tmp_path) as (first, _):
+        while first.advance():
+            pass
+        time.sleep(3.0)  # as if the other went on
+        assert first.findings().phases["exit"] < 2.5
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads can't be looked at here")
+def test_a_process_is_at_work_until_its_threads_sleep() -> None:
+    spin = "import time; print(flush=True); end = time.monotonic() + 1"
+    code = f"{spin}\nwhile time.monotonic() < end: pass\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert _is_at_work(process.pid)
+        deadline = time.monotonic() + 20
+        while _is_at_work(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not _is_at_work(process.pid)
+        process.kill()
 
 
 @pytest.mark.parametrize("given", [(), ("--cpus", "0")])
