@@ -21,8 +21,8 @@ from report.command import add_hosted_option, add_output_options, conclude, main
 from report.history_command import main as history
 from report.in_turn import noise_floors, report_in_turn
 from report.load import InputError
-from report.margins import load_margins
-from report.noise_file import keep_noise, read_noise
+from report.margins import Noise, load_margins
+from report.noise_file import OlderNoise, keep_noise, read_noise
 from report.pairing import needs
 
 
@@ -45,7 +45,7 @@ def in_turn() -> int:
     given = parser.parse_args()
     try:
         kept = given.noise or ab.noise_file(given)
-        noise = () if given.aa or not (given.noise or kept.exists()) else read_noise(kept)
+        noise = () if given.aa else noise_of(given.noise, kept)
         margins = load_margins(given.margins, noise, hosted=given.hosted)
         measured = ab.measure(given, partial(needs, margins))
         if given.aa:
@@ -69,6 +69,17 @@ def in_turn() -> int:
     except KeyboardInterrupt:
         print("\nstopped; the finished pairs are kept: the same command goes on", file=sys.stderr)
         return 130
+
+
+def noise_of(given: Path | None, kept: Path) -> tuple[Noise, ...]:
+    """What was asked for, else what this machine has kept, where that is of any use."""
+    if given is not None:
+        return read_noise(given)
+    try:
+        return read_noise(kept) if kept.exists() else ()
+    except OlderNoise as error:
+        print(f"not used: {error}", file=sys.stderr)
+        return ()
 
 
 if __name__ == "__main__":

@@ -77,12 +77,16 @@ class Findings:
 
     def turn(self) -> None:
         """Before each round of what is watched: where another is measured by turns with this one,
-        sleep until the turn has come. `resolved["turns"]` counts them.
+        sleep until the turn has come. `resolved["turns"]` counts them. There are none after the
+        gate was opened for all that is left.
         """
         if self._bell is not None and self._reading is not None:
             with self.phase("gate"), self._reading.apart():
-                pass_gate(self._bell)
-            self.resolved["turns"] = self.resolved.get("turns", 0) + 1
+                another = pass_gate(self._bell)
+            if another:
+                self.resolved["turns"] = self.resolved.get("turns", 0) + 1
+            else:
+                self._bell = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -32,7 +32,7 @@ from measure.record import Metric
 ROOT = Path(__file__).resolve().parent.parent
 _END_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
-_SPIN_SECONDS = 0.03
+_SPIN_SECONDS = 0.25  # OpenMP of LLVM and of Intel spin for 0.2
 _LONGEST = 2e6  # 23 days: the system counts milliseconds in 31 bits
 
 
@@ -70,6 +70,7 @@ class Worker:
         self._beside, self._loaded, self._by_turns, self._late = beside, False, False, False
         self._began, self._kills = now(), out_of_memory_kills()
         self._gone: float | None = None  # when it was seen to have ended in its turn
+        self._worked = 0.0  # seconds of its turns
         with contextlib.ExitStack() as stack:
             self._log = stack.enter_context(tempfile.TemporaryFile())
             self._stage = stack.enter_context(tempfile.TemporaryFile())
@@ -123,14 +124,16 @@ class Worker:
     def advance(self) -> bool:
         """Let it on as far as its next round; whether it is there, and does not end without one.
 
-        Its threads are asleep then, which spin for some 10 ms after their last work; they are
-        waited for no longer than 30 ms.
+        Its threads are asleep then, which spin for some 10 ms after their last work; where that
+        can't be seen they are given a quarter of a second.
         """
         self.load()
         rang, let_on = self._gate.rang, now()
         self._gate.tell(self._process.stdin, BY_TURNS)
         self._sleep(self._left, until=lambda: self._gate.rang != rang)
-        self._left = max(0.0, self._left - (now() - let_on))
+        worked = now() - let_on
+        self._worked += worked
+        self._left = max(0.0, self._left - worked)
         self._by_turns = True
         if self._gate.rang == rang:
             self._gone = now()
@@ -143,9 +146,20 @@ class Worker:
             time.sleep(0.001)
         return True
 
+    def held(self) -> int:
+        """The most bytes that it has held so far, or holds where its most isn't kept; 0 once it has
+        ended.
+        """
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        return 0
+
     def findings(self) -> Findings:
-        """Let it on to its end; what it found. Its death, hang or silence becomes a status with a
-        reason.
+        """Let it on to its end, without further turns; what it found. Its death, hang or silence
+        becomes a status with a reason.
 
         Raises OSError where the findings could not be written: that is no result of the cell.
         """
@@ -153,8 +167,7 @@ class Worker:
         if self._process.poll() is None:
             self._kills = out_of_memory_kills()
         let_on = now()
-        if not self._by_turns:
-            self._gate.tell(self._process.stdin)
+        self._gate.tell(self._process.stdin)
         self._sleep(self._left, until=lambda: False)
         ended = self._process.poll() is not None and not self._late
         end(self._process)
@@ -162,7 +175,7 @@ class Worker:
             found = self._found() if ended else self._overdue()
         finally:
             self._stack.close()
-        found.phases = found.phases or {"lost": now() - let_on}
+        found.phases = found.phases or {"lost": self._worked + now() - let_on}
         found.resolved["memory_limit"] = self._limit.bytes
         found.resolved["memory_limit_by"] = self._limit.method
         if self._limit.reason:

@@ -186,7 +186,7 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
         load.report(findings)
         findings.samples["service_block_p50"] = medians(consecutive(findings.raw["service"]))
         return
-    findings.metrics |= percentile_metrics(latencies) | {
+    findings.metrics |= percentile_metrics(latencies, asked_for=cell.requests) | {
         "users_per_second": Metric(
             len(latencies) * cell.batch_size / sum(latencies),
             "1/s",

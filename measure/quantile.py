@@ -34,12 +34,15 @@ def percentile_metrics(
     *,
     name: str = "latency",
     independent: Callable[[float], float] | None = None,
+    asked_for: int | None = None,
 ) -> dict[str, Metric]:
     """`name`_p50, p90, p95 and p99 of durations in seconds; None with a reason on too few samples.
 
     `name`_p999 (p99.9) stands beside them where there are enough for it.
 
     Args:
+        asked_for: how many there were to be at the least; p99.9 then stands beside the others
+            where these are enough for it, however many more or fewer there are.
         independent: where samples depend on each other, as latencies in a queue do: how many
             independent ones they are worth for the share above a value. The bounds, and whether
             there are enough, then follow from that number.
@@ -48,12 +51,14 @@ def percentile_metrics(
         ValueError: a sample is NaN or infinite.
     """
     ordered = _sorted_finite(samples_s)
-    found = {f"{name}_{label}": _percentile(ordered, label, independent) for label in PERCENTILES}
-    return {
-        label: metric
-        for label, metric in found.items()
-        if metric.value is not None or not label.endswith(_RARE)
-    }
+    planned = len(ordered) if asked_for is None else asked_for
+    found = {}
+    for label, (_, fewest, _) in PERCENTILES.items():
+        metric = _percentile(ordered, label, independent)
+        missed = asked_for is not None or metric.value is not None
+        if label not in _RARE or (planned >= fewest and missed):
+            found[f"{name}_{label}"] = metric
+    return found
 
 
 def median_metric(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from report.hodges_lehmann import paired
-from report.judge import OF_THE_MACHINE, ratios
+from report.judge import LEAST, OF_THE_MACHINE, ratios
 from report.margins import Margins, Noise, Policy
 from report.pairing import PairsOf, measured_in_turn, read_comparison, verdicts
 from report.status import compare
 from report.two_files import noise_line
-from report.verdict import Comparison, PairedMetric, Report, Side, Verdict
+from report.verdict import Comparison, Pair, PairedMetric, Report, Side, Verdict
 
 # Bounds of the noise are two of 5% each: with five pairs no wider ones exist.
 NOISE_ALPHA = 0.05
@@ -44,31 +47,45 @@ def report_in_turn(
     found = verdicts(margins, screened, confirmed)
     found += [_not_reached(cell) for cell in content.get("cells", ()) if cell not in screened]
     decide = command if out_of_time else f"{command} --fresh"
+    known = [(entry.metric, entry.half_width) for entry in margins.noise]
     judged = tuple(_with_command(one, decide) for one in found)
     return Report(
         base=sides[0],
         head=sides[1],
         design=_design(content, screened, confirmed),
-        noise=noise_line(margins, _UNKNOWN),
+        noise=noise_line(known, "pairs", _UNKNOWN, hosted=margins.hosted),
         command=command,
         comparisons=judged,
         strict=strict,
-        notes=tuple(_notes(content, out_of_time)),
+        notes=tuple(_notes(content, out_of_time, judged)),
     )
 
 
 def noise_floors(screened: PairsOf, confirmed: PairsOf) -> list[Noise]:
     """How far the pairs of an A/A comparison lie apart: half the 90% interval of ln(head / base),
-    by cell and metric, screen and confirmation together.
+    by cell and metric, screen and confirmation together; and how far their processes do.
     """
     found = []
     for metric in measured_in_turn(screened, confirmed):
-        r = ratios(metric, (*metric.screen, *metric.confirm))
+        pairs = (*metric.screen, *metric.confirm)
+        r = ratios(metric, pairs)
         if metric.kind in OF_THE_MACHINE and len(r) >= 5:
             interval = paired(r, NOISE_ALPHA)
             half = max(abs(interval.low), abs(interval.high))
-            found.append(Noise(metric.cell_id, metric.metric, half))
+            found.append(Noise(metric.cell_id, metric.metric, half, _between_files(metric, pairs)))
     return found
+
+
+def _between_files(metric: PairedMetric, pairs: Sequence[Pair]) -> float:
+    """95% of |ln| of any base and the head of any other pair."""
+    bases, heads = (
+        np.log([max(v, LEAST.get(metric.unit, 1e-300)) for v in side if v is not None])
+        for side in zip(
+            *((p.base, p.head) for p in pairs if None not in (p.base, p.head)), strict=True
+        )
+    )
+    apart = np.abs(heads[None, :] - bases[:, None])
+    return float(np.quantile(apart[~np.eye(len(bases), dtype=bool)], 0.95, method="higher"))
 
 
 def _design(content: dict[str, Any], screened: PairsOf, confirmed: PairsOf) -> str:
@@ -84,8 +101,13 @@ def _not_reached(cell_id: str) -> Comparison:
     return compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
 
 
-def _notes(content: dict[str, Any], out_of_time: bool) -> list[str]:
+def _notes(content: dict[str, Any], out_of_time: bool, judged: Sequence[Comparison]) -> list[str]:
     notes = []
+    if any(map(_is_unlike_its_sides, judged)):
+        notes.append(
+            "a change that is not that of its base and head is the median over rounds by turns, in"
+            " which the machine was the same for both"
+        )
     if out_of_time:
         notes.append("the time was over before all was decided: the same command goes on")
     if content.get("harness"):
@@ -96,6 +118,14 @@ def _notes(content: dict[str, Any], out_of_time: bool) -> list[str]:
     if not content.get("environments") and content.get("pins"):
         notes.append("pins changed, but both sides had one environment (--environments gives two)")
     return notes
+
+
+def _is_unlike_its_sides(found: Comparison) -> bool:
+    """Whether a reader who divides would wonder."""
+    if found.absolute or not found.base or None in (found.head, found.change, found.margin):
+        return False
+    of_sides = (found.head or 0.0) / found.base - 1
+    return abs(of_sides - (found.change or 0.0)) > (found.margin or 0.0) / 2
 
 
 def _with_command(found: Comparison, command: str) -> Comparison:

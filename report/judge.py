@@ -91,8 +91,8 @@ def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comp
         again = "the very same number, to the last digit"
         return compare(metric, policy, Verdict.UNCHANGED, again, stage)
     small = smallest(policy, base_of(metric, metric.screen), None)
-    half_width = margins.half_width(*metric.key)
-    known = math.log1p(UNKNOWN_NOISE) if half_width is None else 2 * half_width
+    apart = margins.between_files(*metric.key)
+    known = math.log1p(UNKNOWN_NOISE) if apart is None else 2 * apart
     margin = max(small, known)
     interval = _of_one_process(metric, log_ratio(metric, pair), known)
     made = _judged(metric, policy, interval, margin, stage)
@@ -172,7 +172,7 @@ def too_noisy(policy: Policy, half_width: float | None, base: float) -> str:
     limit = smallest(policy, base, None)
     if half_width is None or half_width <= limit:
         return ""
-    noise = f"±{math.expm1(half_width):.1%}"
+    noise = f"±{_expm1(half_width):.1%}"
     return f"A/A pairs differ by {noise}, the margin is {math.expm1(limit):.1%}"
 
 

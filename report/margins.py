@@ -56,11 +56,18 @@ HOSTED_TIME = 0.10  # shared machines of a CI service
 
 @dataclass(frozen=True)
 class Noise:
-    """How far this machine's A/A pairs lie apart: 95% half-width of ln(head / base)."""
+    """How far equal code lies apart on this machine, as an A/A comparison found it.
+
+    Args:
+        half_width: of its pairs, the 95% half-width of ln(head / base).
+        between_files: 95% of |ln| of two processes of different pairs, as two files are: what the
+            machine does for minutes befalls one of them alone.
+    """
 
     cells: str
     metric: str
     half_width: float
+    between_files: float
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,18 @@ class Margins:
         return policy
 
     def half_width(self, cell_id: str, metric: str) -> float | None:
-        """This machine's noise for the metric, the last entry that fits, or None if not known."""
+        """The noise of this machine's pairs, the last entry that fits, or None if not known."""
+        entry = self._noise(cell_id, metric)
+        return None if entry is None else entry.half_width
+
+    def between_files(self, cell_id: str, metric: str) -> float | None:
+        """The same of two files."""
+        entry = self._noise(cell_id, metric)
+        return None if entry is None else entry.between_files
+
+    def _noise(self, cell_id: str, metric: str) -> Noise | None:
         found = [
-            entry.half_width
+            entry
             for entry in self.noise
             if fnmatchcase(cell_id, entry.cells) and fnmatchcase(metric, entry.metric)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +13,51 @@ from measure.record import is_number
 from report.load import InputError, read_json
 from report.margins import Noise
 
-SCHEMA = "seqrec-bench/noise/1"
+SCHEMA = "seqrec-bench/noise/2"
+_OLDER = "seqrec-bench/noise/1"  # of pairs measured one after the other, wider than by turns
+_WIDTHS = ("half_width", "between_files")
+
+
+class OlderNoise(InputError):
+    """What an earlier version kept says nothing of pairs by turns."""
 
 
 def read_noise(path: Path) -> tuple[Noise, ...]:
-    """The entries of a noise file; InputError where it is none."""
+    """The entries of a noise file; InputError where it is none, OlderNoise where it was one."""
     content = read_json(path)
+    if isinstance(content, dict) and content.get("schema") == _OLDER:
+        raise OlderNoise(
+            path, f"of {_OLDER}, before pairs were measured by turns: --aa measures anew"
+        )
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError(path, f"not a noise floor; this version reads {SCHEMA}")
     entries = content.get("floors")
     if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
-        raise InputError(path, "floors: a list of cells, metric and half_width (0 or more)")
-    return tuple(Noise(e["cells"], e["metric"], float(e["half_width"])) for e in entries)
+        what = "floors: a list of cells, metric, half_width and between_files (0 or more)"
+        raise InputError(path, what)
+    return tuple(
+        Noise(e["cells"], e["metric"], *(float(e[width]) for width in _WIDTHS)) for e in entries
+    )
 
 
 def noise_json(floors: Sequence[Noise], fingerprint: str) -> str:
     """What `read_noise` reads."""
-    entries = [
-        {"cells": floor.cells, "metric": floor.metric, "half_width": floor.half_width}
-        for floor in floors
-    ]
+    entries = [asdict(floor) for floor in floors]
     content = {"schema": SCHEMA, "fingerprint": fingerprint, "floors": entries}
     return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> None:
     """Write the floors of a machine, beside those that the file has of other cells and metrics.
+    What an earlier version kept is written over.
 
     Raises:
         InputError: the file is there and is none. OSError: it can't be written.
     """
-    before = read_noise(path) if path.exists() else ()
+    try:
+        before = read_noise(path) if path.exists() else ()
+    except OlderNoise:
+        before = ()
     known = {(floor.cells, floor.metric): floor for floor in (*before, *floors)}
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.tmp")
@@ -53,6 +68,6 @@ def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> None:
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
-    width: Any = entry.get("half_width")
+    widths: list[Any] = [entry.get(name) for name in _WIDTHS]
     texts = all(isinstance(entry.get(name), str) for name in ("cells", "metric"))
-    return is_number(width) and bool(width >= 0) and texts
+    return texts and all(is_number(width) and width >= 0 for width in widths)

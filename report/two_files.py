@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ def compare_files(base: Path, head: Path, margins: Margins, *, strict: bool = Fa
     """The report on two result files or run folders; InputError where one can't be read."""
     sides = load_results(base, margins.ignore), load_results(head, margins.ignore)
     command = shlex.join(["python", "regression_report.py", str(base), str(head)])
+    known = [(entry.metric, entry.between_files) for entry in margins.noise]
     return Report(
         base=sides[0].side,
         head=sides[1].side,
         design=DESIGN,
-        noise=noise_line(margins),
+        noise=noise_line(known, "processes", _NOT_KNOWN, hosted=margins.hosted),
         command=command + " --strict" * strict + " --hosted" * margins.hosted,
         comparisons=tuple(compare_results(*sides, margins)),
         strict=strict,
@@ -70,13 +72,17 @@ def ab_command(base: Results, head: Results) -> str:
     return shlex.join([*words, "--suite", suite])
 
 
-def noise_line(margins: Margins, unknown: str = _NOT_KNOWN) -> str:
-    """What is known of this machine's noise, in one line; `unknown` where it is nothing."""
+def noise_line(noise: Sequence[tuple[str, float]], of: str, unknown: str, *, hosted: bool) -> str:
+    """What is known of this machine's noise, in one line; `unknown` where it is nothing.
+
+    Args:
+        noise: (metric, how far two of what `of` names lie apart, in logarithms).
+    """
     line = unknown
-    if margins.noise:
-        widest = max(margins.noise, key=lambda entry: entry.half_width)
-        line = f"A/A pairs of this machine, at most ±{widest.half_width:.1%} ({widest.metric})"
-    if margins.hosted:
+    if noise:
+        metric, widest = max(noise, key=lambda entry: entry[1])
+        line = f"A/A {of} of this machine, at most ±{widest:.1%} ({metric})"
+    if hosted:
         line += f"; a hosted runner, so that {HOSTED_TIME:.0%} of time is the margin"
     return line
 

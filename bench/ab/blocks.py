@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from bench.ab.sides import NAMES, Name, Side
 from bench.cell import Cell
 from bench.findings import Findings
@@ -16,12 +18,15 @@ from bench.process import Worker
 from bench.runner import Runner
 from measure.record import Record
 
+_LEFT_FREE = 2**30  # bytes
+
 
 class Blocks:
     """Call it with a cell and the order of the sides: each side's record.
 
     Where memory allows, both sides' workers are alive at once and measured by turns, a round of the
-    one and a round of the other, A B B A: what the machine does to one it does to both.
+    one and a round of the other, A B B A: what the machine does to one it does to both. What ran
+    out of memory there is measured again alone, so that neither side dies of the other.
 
     Memory is measured where a peak is the question, in training; elsewhere its pass, in a process
     of its own, would double the time of a pair for a number that the weights decide. Shares of time
@@ -47,15 +52,20 @@ class Blocks:
             )
             for name in NAMES
         }
+        self._alone: set[str] = set()  # cells that two workers at once may have no memory for
 
     def __call__(self, cell: Cell, order: Sequence[Name]) -> dict[Name, Record]:
         memory = cell.workload == "train_epoch"
-        if not self._runners[order[0]].has_room_for_two(cell):
+        room = self._runners[order[0]].has_room_for_two(cell)
+        if not room or cell.cell_id in self._alone:
             return {name: self._runners[name].block(cell, memory=memory) for name in order}
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         timed = self._pass(cell, "time", order)
         well = [name for name in order if memory and timed[name].status == "ok"]
         held = self._pass(cell, "memory", well)
+        if any(found.status == "oom" for found in (*timed.values(), *held.values())):
+            self._alone.add(cell.cell_id)
+            return self(cell, order)
         records = {}
         for name in order:
             passes = [found[name] for found in (timed, held) if name in found]
@@ -86,11 +96,25 @@ class Blocks:
 
 
 def by_turns(workers: Sequence[Worker]) -> None:
-    """Let them on by turns, a round each, until all have ended; each warms up before the first."""
-    waiting = [worker for worker in workers if worker.advance()]
+    """Let them on by turns, a round each, until all have ended; each warms up before the first.
+
+    The others are left as they are where the first one, warmed up, shows that memory is short.
+    """
+    waiting: list[Worker] = []
+    for worker in workers:
+        if waiting and not _has_room_for(worker, like=waiting[0]):
+            return
+        if worker.advance():
+            waiting.append(worker)
     while waiting:
         waiting = [worker for worker in waiting if worker.advance()]
         waiting.reverse()
+
+
+def _has_room_for(worker: Worker, *, like: Worker) -> bool:
+    """Whether a worker may come to hold a quarter more than another does, and leave room."""
+    more = 1.25 * like.held() - worker.held()
+    return more + _LEFT_FREE <= psutil.virtual_memory().available
 
 
 def _room(folder: Path) -> Path:

@@ -27,16 +27,19 @@ def bencher(report: Report) -> str:
 def _metric(comparison: Comparison) -> dict[str, float]:
     assert comparison.head is not None, "only what the head has is written"
     value, ends = float(comparison.head), head_bounds(comparison)
-    if ends is None or not ends[0] <= value <= ends[1]:
+    if ends is None:
         return {"value": value}
     return {"value": value, "lower_value": ends[0], "upper_value": ends[1]}
 
 
 def head_bounds(comparison: Comparison) -> tuple[float, float] | None:
-    """Between what the head lies, given the base: the change's bounds in the metric's unit."""
-    base, low, high = comparison.base, comparison.low, comparison.high
-    if base is None or low is None or high is None:
+    """Around the head, as far as the bounds of the change lie from the change."""
+    head, change = comparison.head, comparison.change
+    low, high = comparison.low, comparison.high
+    if head is None or change is None or low is None or high is None:
         return None
     if comparison.absolute:
-        return base + low, base + high
-    return base * (1 + low), base * (1 + high)
+        return head + (low - change), head + (high - change)
+    if change <= -1:
+        return None
+    return head * (1 + low) / (1 + change), head * (1 + high) / (1 + change)

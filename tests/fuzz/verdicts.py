@@ -16,9 +16,9 @@ from tests.fuzz.results import JSON_VALUES, real_run
 from tests.fuzz.target import Target
 
 _NOISE = {
-    "schema": "seqrec-bench/noise/1",
+    "schema": "seqrec-bench/noise/2",
     "fingerprint": "x",
-    "floors": [{"cells": "*", "metric": "epoch_time", "half_width": 0.02}],
+    "floors": [{"cells": "*", "metric": "epoch_time", "half_width": 0.02, "between_files": 0.04}],
 }
 _MARGINS = b"""[tool.seqrec-bench.margins]
 ignore = ["step_time"]
@@ -62,7 +62,8 @@ class Verdicts(Target):
             {"name": JSON_VALUES, "stats": JSON_VALUES}, optional={"extra_info": JSON_VALUES}
         )
         other = st.fixed_dictionaries({"benchmarks": st.lists(row, max_size=3)})
-        floors = st.lists(st.dictionaries(st.sampled_from(("cells", "metric")), JSON_VALUES))
+        fields = st.sampled_from(tuple(_NOISE["floors"][0]))
+        floors = st.lists(st.dictionaries(fields, JSON_VALUES))
         noise = floors.map(lambda entries: dumps(_NOISE | {"floors": entries}))
         return st.tuples(st.just("json"), other.map(dumps)) | st.tuples(st.just("noise"), noise)
 

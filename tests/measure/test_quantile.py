@@ -46,6 +46,14 @@ def test_the_rarest_is_there_with_enough_samples_and_else_not_missed():
     assert percentile_metrics(_latencies(2995))["latency_p999"].value is not None
 
 
+def test_the_rarest_follows_from_how_many_were_asked_for():
+    assert "latency_p999" not in percentile_metrics(_latencies(5000), asked_for=1000)
+    assert percentile_metrics(_latencies(5000), asked_for=3000)["latency_p999"].value is not None
+    cut_short = percentile_metrics(_latencies(200), asked_for=3000)["latency_p999"]
+    assert cut_short.value is None
+    assert "there are 200" in cut_short.reason
+
+
 @pytest.mark.parametrize("label", PERCENTILES)
 def test_the_fewest_samples_are_exactly_where_an_upper_bound_begins_to_exist(label):
     q, fewest, _ = PERCENTILES[label]

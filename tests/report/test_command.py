@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
+from regression_report import noise_of
 from report.command import main
+from report.load import InputError
+from report.margins import Noise
+from report.noise_file import keep_noise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -157,12 +161,33 @@ def test_an_output_that_cannot_be_written_is_one_line(
 def test_a_noise_file_sets_the_margin(made: Any, tmp_path: Path, capsys: Any) -> None:
     base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
     noise = tmp_path / "noise.json"
-    floor = {"cells": "*", "metric": "epoch_time", "half_width": 0.031}
-    noise.write_text(json.dumps({"schema": "seqrec-bench/noise/1", "floors": [floor]}))
+    floor = {"cells": "*", "metric": "epoch_time", "half_width": 0.01, "between_files": 0.031}
+    noise.write_text(json.dumps({"schema": "seqrec-bench/noise/2", "floors": [floor]}))
     assert main([str(base), str(base), "--noise", str(noise)]) == 0
     assert "±3.1%" in capsys.readouterr().out
-    noise.write_text(json.dumps({"schema": "seqrec-bench/noise/1", "floors": [{"cells": 3}]}))
-    assert main([str(base), str(base), "--noise", str(noise)]) == 2
+    for entry in ({"cells": 3}, {n: floor[n] for n in floor if n != "between_files"}):
+        noise.write_text(json.dumps({"schema": "seqrec-bench/noise/2", "floors": [entry]}))
+        assert main([str(base), str(base), "--noise", str(noise)]) == 2
+
+
+def test_noise_of_pairs_one_after_the_other_says_nothing_of_pairs_by_turns(
+    made: Any, tmp_path: Path, capsys: Any
+) -> None:
+    floor = {"cells": "*", "metric": "epoch_time", "half_width": 0.16}
+    older = tmp_path / "noise.json"
+    older.write_text(json.dumps({"schema": "seqrec-bench/noise/1", "floors": [floor]}))
+    base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
+    assert main([str(base), str(base), "--noise", str(older)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "--aa measures anew" in said
+    with pytest.raises(InputError):
+        noise_of(older, older)
+    assert noise_of(None, older) == ()
+    assert "not used" in capsys.readouterr().err
+    assert noise_of(None, tmp_path / "none.json") == ()
+    keep_noise(older, [Noise("*", "epoch_time", 0.02, 0.2)], "f")
+    assert noise_of(None, older) == (Noise("*", "epoch_time", 0.02, 0.2),)
 
 
 def test_files_of_pytest_benchmark_itself_are_compared(tmp_path: Path, capsys: Any) -> None:

@@ -137,9 +137,9 @@ def test_a_tiny_time_must_change_by_more_than_the_floor() -> None:
 
 def test_noise_widens_the_margin_and_at_last_forbids_a_verdict() -> None:
     slow = blocks(0.10)
-    quiet = Margins(noise=(Noise("*", "epoch_time", 0.02),))
-    noisy = Margins(noise=(Noise("*", "epoch_time", 0.045),))
-    wild = Margins(noise=(Noise("*", "epoch_time", 0.06),))
+    quiet = Margins(noise=(Noise("*", "epoch_time", 0.02, 9.0),))
+    noisy = Margins(noise=(Noise("*", "epoch_time", 0.045, 0.0),))
+    wild = Margins(noise=(Noise("*", "epoch_time", 0.06, 0.0),))
     assert judged(slow, quiet).verdict == "REGRESSED"
     assert judged(slow, noisy).verdict == "INCONCLUSIVE"
     assert judged(slow, noisy).margin == pytest.approx(math.expm1(0.09))
@@ -220,9 +220,9 @@ def test_one_process_a_side(rounds: int, change: float, verdict: str) -> None:
 
 def test_the_noise_floor_is_the_margin_of_one_process() -> None:
     fast, slow = [1.0 + 0.001 * n for n in range(10)], [1.3 + 0.001 * n for n in range(10)]
-    loud = Margins(noise=(Noise("*", "*", 0.2),))
+    loud = Margins(noise=(Noise("*", "*", 0.0, 0.2),))
     assert of_rounds(one_process(fast, slow), loud).verdict == "INCONCLUSIVE"
-    quiet = Margins(noise=(Noise("*", "*", 0.01),))
+    quiet = Margins(noise=(Noise("*", "*", 9.0, 0.01),))
     assert of_rounds(one_process(fast, slow), quiet).margin == pytest.approx(0.05)
 
 

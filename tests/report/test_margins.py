@@ -53,10 +53,14 @@ gate = "soft"
 
 
 def test_noise_is_found_by_cell_and_metric() -> None:
-    margins = Margins(noise=(Noise("*", "*", 0.02), Noise("sasrec-*", "epoch_time", 0.04)))
+    noise = (Noise("*", "*", 0.02, 0.1), Noise("sasrec-*", "epoch_time", 0.04, 0.05))
+    margins = Margins(noise=noise)
     assert margins.half_width("sasrec-a", "epoch_time") == 0.04
     assert margins.half_width("sasrec-a", "latency_p50") == 0.02
     assert Margins().half_width("a", "b") is None
+    assert margins.between_files("sasrec-a", "epoch_time") == 0.05
+    assert margins.between_files("sasrec-a", "latency_p50") == 0.1
+    assert Margins().between_files("a", "b") is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,9 @@ def test_a_hosted_runner_is_found_and_its_margin_is_wide(monkeypatch: pytest.Mon
     assert not is_hosted()
     margins = load_margins(hosted=True)
     assert margins.policy("gru4rec-made_up", "made_up_time", "time").margin == HOSTED_TIME
-    assert noise_line(margins).endswith("a hosted runner, so that 10% of time is the margin")
-    assert "hosted" not in noise_line(load_margins())
+    assert noise_line([], "pairs", "", hosted=margins.hosted).endswith(
+        "a hosted runner, so that 10% of time is the margin"
+    )
+    assert noise_line([], "pairs", "not known", hosted=load_margins().hosted) == "not known"
     again = compare_files(REFERENCE, REFERENCE, margins).command
     assert again.endswith(" --hosted")

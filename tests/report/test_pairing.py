@@ -25,6 +25,9 @@ from report.verdict import Verdict
 CELL = "gru4rec-made_up-recommend-L50-B1-cpu1-auto"
 
 
+P50 = Metric(1e-3, "s", "lower", "time", "made up")
+
+
 @dataclasses.dataclass
 class Pair:
     base: Record
@@ -32,7 +35,7 @@ class Pair:
 
 
 def record(value: float, status: str = "ok", *, cell: str = CELL, **more: Metric) -> Record:
-    metrics = {"latency_p50": Metric(value, "s", "lower", "time", "made up"), **more}
+    metrics = {"latency_p50": dataclasses.replace(P50, value=value), **more}
     metrics["params"] = Metric(7, "1", "lower", "deterministic", "counted")
     reason = None if status == "ok" else "as planned"
     return Record(cell, "key", {}, status, reason, metrics=metrics)  # type: ignore[arg-type]
@@ -184,6 +187,18 @@ def test_the_noise_of_a_machine_is_what_its_pairs_lie_apart() -> None:
     (floor,) = noise_floors({CELL: pairs(10, 0.0)}, {})
     assert (floor.cells, floor.metric) == (CELL, "latency_p50")
     assert 0 < floor.half_width < 0.005
+    assert 0 < floor.between_files < 0.005
+
+
+def test_two_files_lie_as_far_apart_as_processes_that_were_not_measured_by_turns() -> None:
+    """A host that is half as fast for every other pair: by turns nobody sees it."""
+    alike = [in_turn([speed] * 4, [speed * 1.001] * 4) for speed in (1e-3, 2e-3) * 5]
+    for pair, speed in zip(alike, (1e-3, 2e-3) * 5, strict=True):
+        pair.base.metrics["latency_p50"] = dataclasses.replace(P50, value=speed)
+        pair.head.metrics["latency_p50"] = dataclasses.replace(P50, value=speed * 1.001)
+    (floor,) = noise_floors({CELL: alike}, {})
+    assert floor.half_width == pytest.approx(0.001, abs=1e-4)
+    assert floor.between_files == pytest.approx(math.log(2), abs=0.01)
 
 
 def kept(folder: Path, change: float = 0.0) -> Path:
@@ -206,6 +221,23 @@ def kept(folder: Path, change: float = 0.0) -> Path:
         both = {"base": pair.base.to_dict(), "head": pair.head.to_dict()}
         path.write_text(json.dumps({"schema": "seqrec-bench/pair/1", **both}))
     return folder
+
+
+def test_a_change_that_its_sides_contradict_is_explained(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "ab-1")
+    for path in (folder / "pairs" / CELL).glob("*.json"):
+        content = json.loads(path.read_text())
+        for name, rounds in (("base", [1e-3] * 4), ("head", [1.001e-3] * 4)):
+            content[name]["samples"] = {"latency_block_p50": rounds}
+            content[name]["resolved"] = {"turns": 4}
+        path.write_text(json.dumps(content))
+    assert not report_in_turn(folder, Margins(), command="again").notes
+    for path in (folder / "pairs" / CELL).glob("*.json"):
+        content = json.loads(path.read_text())
+        content["head"]["metrics"]["latency_p50"]["value"] = 1.3e-3
+        path.write_text(json.dumps(content))
+    (note,) = report_in_turn(folder, Margins(), command="again").notes
+    assert "median over rounds by turns" in note
 
 
 def test_a_kept_comparison_is_read_again(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_disturbed_pairs_are_asked_for_again_but_not_without_end() -> None:
 
 def test_a_machine_too_noisy_for_a_metric_wants_no_pairs() -> None:
     slow = replace(cells("a")[0], screen=(Pair(1.0, 1.5),) * 5)
-    loud = Margins(noise=(Noise("*", "*", 0.2),))
+    loud = Margins(noise=(Noise("*", "*", 0.2, 0.2),))
     assert needed([slow], loud) == []
     assert judge([slow], loud)[0].verdict == "NOT_MEASURABLE"
 

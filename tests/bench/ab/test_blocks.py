@@ -35,6 +35,10 @@ TRAINED = Cell(
 
 def measured(folder: Path, cell: Cell, order: tuple[Name, Name], *given: str) -> dict[Name, Record]:
     """A pair of this checkout beside itself."""
+    return blocks(folder, cell, *given)(cell, order)
+
+
+def blocks(folder: Path, cell: Cell, *given: str) -> Blocks:
     parser = argparse.ArgumentParser()
     add_options(parser)
     options = _options(parser.parse_args(["--ab", "HEAD", *given]))
@@ -43,7 +47,7 @@ def measured(folder: Path, cell: Cell, order: tuple[Name, Name], *given: str) ->
         commit=None, machine={"fingerprint": "x"}, root=folder, order_seed=0,
     )  # fmt: skip
     sides = {name: Side(name, "0" * 40, Place(ROOT)) for name in NAMES}
-    return Blocks(folder, sides, options, manifest)(cell, order)
+    return Blocks(folder, sides, options, manifest)
 
 
 @pytest.mark.skipif(physical_cores() < 2, reason="needs two cores")
@@ -65,10 +69,13 @@ def test_both_are_measured_by_turns(tmp_path: Path) -> None:
 
 
 class Counted(Worker):
-    """Instead of a process: so many rounds, each noted."""
+    """Instead of a process: so many rounds, each noted, and so many bytes."""
 
-    def __init__(self, name: str, rounds: int, log: list[str]) -> None:
-        self.name, self.left, self.log = name, rounds, log
+    def __init__(self, name: str, rounds: int, log: list[str], size: int = 2**28) -> None:
+        self.name, self.left, self.log, self.size = name, rounds, log, size
+
+    def held(self) -> int:
+        return self.size
 
     def advance(self) -> bool:
         self.log.append(self.name)
@@ -87,6 +94,13 @@ def test_turns_go_back_and_forth(rounds: tuple[int, int], order: str) -> None:
     assert "".join(log) == order.replace(" ", "")
 
 
+def test_there_are_no_turns_where_the_second_may_not_have_the_memory_of_the_first() -> None:
+    log: list[str] = []
+    size = psutil.virtual_memory().total
+    by_turns([Counted("A", 3, log, size), Counted("B", 3, log)])
+    assert log == ["A"]
+
+
 @contextmanager
 def before_their_first_rounds(
     tmp_path: Path, *, timeout: float = 120.0
@@ -101,6 +115,18 @@ def before_their_first_rounds(
         assert first.advance()
         assert second.advance()
         yield first, second
+
+
+def test_workers_without_turns_go_on_to_their_end(tmp_path: Path) -> None:
+    """As many rounds as by turns, but none of the other beside them."""
+    with before_their_first_rounds(tmp_path) as (first, second):
+        assert second.advance()
+        assert first.held() > 50 * 2**20
+        for worker, turns in ((first, 0), (second, 1)):
+            found = worker.findings()
+            assert found.resolved.get("turns", 0) == turns
+            assert len(found.samples["latency_block_p50"]) == 10
+            assert worker.held() == 0
 
 
 def test_a_worker_that_dies_in_its_turn_does_not_hold_up_the_other(tmp_path: Path) -> None:
@@ -122,6 +148,7 @@ def test_a_worker_that_hangs_in_its_turn_is_ended_before_the_others(tmp_path: Pa
         by_turns([second])
         lost, found = first.findings(), second.findings()
     assert (lost.status, lost.reason) == ("timeout", "not finished after 12 s")
+    assert 3.0 < lost.phases["lost"] < 13.0
     assert found.status == "ok"
 
 
@@ -162,7 +189,10 @@ def test_training_has_its_memory_too_side_by_side_or_not(
     assert (records["head"].overhead["time"]["import_torch"] > 0) == alone
 
 
-def test_what_runs_out_of_memory_has_no_memory_pass(tmp_path: Path) -> None:
-    records = measured(tmp_path, TRAINED, NAMES, "--memory-limit", "150MB")
+def test_what_runs_out_of_memory_is_measured_again_alone(tmp_path: Path) -> None:
+    measure = blocks(tmp_path, TRAINED, "--memory-limit", "150MB")
+    records = measure(TRAINED, NAMES)
     assert {record.status for record in records.values()} == {"oom"}
+    assert all(record.overhead["time"]["interpreter"] > 0 for record in records.values())
+    assert measure._alone == {TRAINED.cell_id}
     assert not any("memory_peak" in record.metrics for record in records.values())

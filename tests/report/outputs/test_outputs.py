@@ -107,6 +107,17 @@ def test_bencher_and_github_action_benchmark_keep_their_shapes(every: Report) ->
     assert not [entry for entry in entries if "ndcg" in entry["name"]]
 
 
+def test_bounds_lie_around_a_head_that_its_rounds_by_turns_contradict(every: Report) -> None:
+    slower = {"base": 2.0, "head": 1.5, "change": 0.25, "low": 0.0, "high": 0.5}
+    against = dataclasses.replace(every.comparisons[0], cell_id="a", **slower)  # type: ignore[arg-type]
+    report = dataclasses.replace(every, comparisons=(against,))
+    assert json.loads(bencher(report))["a"]["epoch_time"] == {
+        "value": 1.5,
+        "lower_value": pytest.approx(1.2),
+        "upper_value": pytest.approx(1.8),
+    }
+
+
 def test_otava_has_a_row_a_side(every: Report) -> None:
     rows = list(csv.DictReader(otava(every).splitlines()))
     assert [row["commit"] for row in rows] == ["abc1234", "abc1234"]
