@@ -196,11 +196,13 @@ class _Layer(nn.Module):
                 num_heads=cfg.num_heads, causal=False, dropout=attn_drop, backend=backend,
             )  # fmt: skip
         else:
-            width = cfg.hidden_size
+            # One split, whose gradient is one tensor: slices would each write zeros for the rest.
+            parts = (cfg.hidden_size, 2 * cfg.hidden_size)
+            (asked, weight), (shift, bias) = weight.split(parts), bias.split(parts)
             asking, every = chosen.beside(hidden, backend)  # (M, D), (T, D)
-            query = linear(asking, weight[:width], bias[:width], backend=backend)
+            query = linear(asking, asked, shift, backend=backend)
             mixed = attention_absorbed(
-                query, every, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
+                query, every, weight, bias, chosen.offsets, sequences.offsets,
                 num_heads=cfg.num_heads, dropout=attn_drop, backend=backend,
             )  # fmt: skip
             hidden = asking

@@ -114,7 +114,7 @@ class SASRec(SequentialRecommender):
 
     def step(self, item: Tensor, state: SASRecState) -> tuple[Tensor, SASRecState]:
         """As in the base class. The cache is written in place at the new position, which the given
-        state does not count as its own, so stepping that state again simply writes there again."""
+        state does not count as its own: stepping it again writes there again."""
         at = state.length
         if at >= self.max_len:
             raise NotSupported(
@@ -242,11 +242,12 @@ class _Layer(nn.Module):
         if chosen is None:
             mixed = self.mix(self.project(normed, backend), sequences, backend)
             return self.finish(hidden, mixed, norm, backend)
-        width, weight, bias = self.cfg.hidden_size, self.qkv.weight, self.qkv.bias
+        parts = (self.cfg.hidden_size, 2 * self.cfg.hidden_size)  # split, not sliced: one gradient
+        (asked, weight), (shift, bias) = (w.split(parts) for w in (self.qkv.weight, self.qkv.bias))
         asking, normed = chosen.beside(normed, backend)
-        query = linear(asking, weight[:width], bias[:width], backend=backend)  # (M, D)
+        query = linear(asking, asked, shift, backend=backend)  # (M, D)
         mixed = attention_absorbed(
-            query, normed, weight[width:], bias[width:], chosen.offsets, sequences.offsets,
+            query, normed, weight, bias, chosen.offsets, sequences.offsets,
             num_heads=self.cfg.num_heads, dropout=self._attn_dropout, backend=backend,
         )  # fmt: skip
         return self.finish(chosen.of(hidden, backend), mixed, norm, backend)

@@ -106,17 +106,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(*gradients)
         ctx.dtypes = [hidden.dtype, weight.dtype, weight.dtype if bias is None else bias.dtype]
         # In blocks the gradients are those of the sum: divided by M, half precision loses them.
-        ctx.share = 1.0 if name == "numba" else 1.0 / hidden.shape[0]
+        ctx.name, ctx.share = name, 1.0 if name == "numba" else 1.0 / hidden.shape[0]
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
         factor = dloss * ctx.share  # at least float32, so that a loss scale fits
-        scaled = [
-            None if g is None else (g.to(factor.dtype) * factor).to(dtype)
-            for g, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        ]
+        saved = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        if ctx.name == "numba" and float(factor) == 1.0:  # the loss itself is asked for
+            scaled = [g for g, _ in saved]
+        else:
+            scaled = [None if g is None else (g.to(factor.dtype) * factor).to(d) for g, d in saved]
         return scaled[0], scaled[1], None, scaled[2], None
 
 

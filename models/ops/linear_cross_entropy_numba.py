@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.ops.linear_cross_entropy_kernels import block_loss_task
+from models.ops.panels import padded, up
 from models.ops.simd import LANES
 from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
@@ -34,10 +35,10 @@ def loss_and_gradients_numba(
     """The mean loss, and its gradients by hidden, weight and bias where wanted."""
     positions, channels = hidden.shape
     labels = weight.shape[0]
-    width, classes = _up(channels, WIDTH), _up(labels, WIDTH)
-    rows = _up(positions, ROWS)
-    x = _padded(hidden, rows, width)  # (rows, width)
-    w = _padded(weight, classes, width)  # (classes, width)
+    width, classes = up(channels, WIDTH), up(labels, WIDTH)
+    rows = up(positions, ROWS)
+    x = padded(hidden.detach(), rows, width).contiguous()  # (rows, width)
+    w = padded(weight.detach(), classes, width).contiguous()  # (classes, width)
     panels = w.view(-1, WIDTH, width).mT.contiguous()  # (classes / WIDTH, width, WIDTH)
     offset = torch.zeros(labels) if bias is None else bias.detach()
     offset = F.pad(offset, (0, classes - labels), value=-math.inf)  # (classes,)
@@ -59,18 +60,13 @@ def loss_and_gradients_numba(
     return (
         losses.mean(),
         None if dhidden is None else dhidden[:positions, :channels].contiguous(),
-        None if dweight is None else dweight.sum(0)[:labels, :channels].contiguous(),
-        None if dbias is None else dbias.sum(0)[:labels].contiguous(),
+        None if dweight is None else _summed(dweight)[:labels, :channels].contiguous(),
+        None if dbias is None else _summed(dbias)[:labels].contiguous(),
     )
 
 
-def _up(number: int, step: int) -> int:
-    return -(-number // step) * step
-
-
-def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
-    room = (0, columns - matrix.shape[1], 0, rows - matrix.shape[0])
-    return F.pad(matrix.detach(), room).contiguous()
+def _summed(parts: Tensor) -> Tensor:
+    return parts[0] if len(parts) == 1 else parts.sum(0)
 
 
 def _bounds(rows: int, parts: int, part: int) -> tuple[int, int]:

@@ -51,9 +51,9 @@ class _PostMixer(torch.autograd.Function):
         at = head.buffer_info()[0]
         tasks = [(at, *part) for part in row_parts(len(mixed))]
         run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
-        del held  # what addresses were taken of has lived until here
         ctx.save_for_backward(mixed, residual, total, *weights)
-        ctx.shape, ctx.rows = shape, rows
+        ctx.head, ctx.held = head, held  # the backward pass takes the same layouts of the weights
+        ctx.rows = rows
         ctx.set_materialize_grads(False)
         results = total[:rows], normed[:rows]
         if post_norm:
@@ -68,9 +68,9 @@ class _PostMixer(torch.autograd.Function):
         some, dtotal = _rows_of(dtotal)
         dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dense(dnormed))
         dmixed, dresidual = torch.empty(mixed.shape), torch.empty(residual.shape)
-        # The values of the last norm are not made again: nothing reads their address.
-        operands = mixed, residual, total, total
-        head, held = _head(operands, weights, ctx.shape)
+        head = ctx.head[:]
+        # As saved; the values of the last norm are not made again, and nothing reads their address.
+        head[0], head[1], head[12] = mixed.data_ptr(), residual.data_ptr(), total.data_ptr()
         panels = [panels_in(w) for w in (weights.output, weights.inner, weights.outer)]
         head.extend(t.data_ptr() for t in panels)
         head.append(0 if dtotal is None else dtotal.data_ptr())
@@ -82,7 +82,6 @@ class _PostMixer(torch.autograd.Function):
         at = head.buffer_info()[0]
         tasks = [(at, sums[i].data_ptr(), *part) for i, part in enumerate(parts)]
         run_tasks(backward_task, tasks, scratch_floats(*weights.outer.shape))
-        del held
         gradients = sums.sum(0).split(sizes)
         shaped = [each.view(w.shape) for each, w in zip(gradients, weights, strict=True)]
         both = (trimmed(d, ctx.rows, d.shape[1]) for d in (dmixed, dresidual))
