@@ -63,7 +63,6 @@ class Findings:
         self._stages: list[str] = []
         self._bell: int | None = None  # to ring with before each round
         self._reading: Contention | None = None  # of the block that is watched
-        self.paces: list[float] = []  # of the processor between rounds (bench/rounds.py)
         self.failed_in: str | None = None  # the innermost phase that raised
         self.stage_file: int | None = None  # where a parent reads what its dead worker was doing
 
@@ -74,12 +73,7 @@ class Findings:
             self._reading = seen.contention
             yield
         self.flags += [flag for flag in seen.flags if flag not in self.flags]
-        self.telemetry = seen.to_dict() | ({"pace_s": self.paces} if self.paces else {})
-
-    @property
-    def by_turns(self) -> bool:
-        """Whether another is measured by turns with this one."""
-        return self._bell is not None
+        self.telemetry = seen.to_dict()
 
     def turn(self) -> None:
         """Before each round of what is watched: where another is measured by turns with this one,

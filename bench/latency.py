@@ -9,7 +9,6 @@ import numpy as np
 
 from bench.cell import Cell
 from bench.findings import Findings
-from bench.rounds import Rounds
 from measure.clock import synchronize
 
 # Requests stop after so long, however many were asked for; percentiles then follow what there is.
@@ -21,17 +20,12 @@ _BLOCKS = 10
 def one_by_one(
     cell: Cell, request: Callable[[int], object], findings: Findings
 ) -> list[list[float]]:
-    """Up to ten blocks of requests, one after the other; others for those that were disturbed."""
+    """Up to ten blocks of requests, one after the other."""
     blocks: list[list[float]] = []
     many = min(_BLOCKS, cell.requests)
-
-    def enough() -> bool:
-        return len(blocks) >= many or sum(map(sum, blocks)) > LATENCY_SECONDS
-
-    rounds = Rounds(cell, findings, enough=enough)
-    for _ in rounds:
-        number = len(blocks) % many
+    for number in range(many):
         first, last = (cell.requests * n // many for n in (number, number + 1))
+        findings.turn()
         block = time_each(
             request,
             last - first,
@@ -41,7 +35,9 @@ def one_by_one(
             longest=LATENCY_SECONDS / many,
         )
         blocks.append(block)
-    return rounds.kept(blocks)
+        if sum(map(sum, blocks)) > LATENCY_SECONDS:
+            break
+    return blocks
 
 
 def time_each(

@@ -12,7 +12,6 @@ from functools import partial
 import data.readers
 from bench.cell import Cell
 from bench.findings import Findings
-from bench.rounds import Rounds
 from data.interactions import Interactions
 from measure.clock import Stopwatch
 from measure.memory import HostMemory
@@ -51,17 +50,15 @@ def time_loading(cell: Cell, read: Read, findings: Findings) -> None:
     if kept:
         parts.append(("open_time", workload.open))
     samples: dict[str, list[float]] = {name: [] for name, _ in parts}
-    loads = samples["load_time"]
-    rounds = Rounds(cell, findings, enough=lambda: len(loads) >= cell.rounds)
     with findings.watched(cell.device):
-        for _ in rounds:
+        for _ in range(cell.rounds):
+            findings.turn()
             for name, work in parts:
                 with Stopwatch() as watch:
                     work()
                 assert watch.seconds is not None, "the watch has stopped"
                 samples[name].append(watch.seconds)
     findings.data = workload.load().describe()
-    samples = {name: rounds.kept(seconds) for name, seconds in samples.items()}
     findings.samples |= samples
     findings.metrics |= {name: _median(name, seconds) for name, seconds in samples.items()}
     if not kept:

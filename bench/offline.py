@@ -13,7 +13,6 @@ import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
-from bench.rounds import Rounds
 from bench.work import Work
 from measure.clock import Stopwatch, until_steady
 from measure.quantile import median_metric
@@ -36,16 +35,16 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
         tried = _try_sizes(cell, workload)
     best = max(tried, key=lambda size: tried[size])
     batches = max(1, min(cell.requests, int(tried[best] * _PASS_SECONDS)) // best)
-    chosen, seconds = workload.of_size(best), list[float]()
-    rounds = Rounds(cell, findings, enough=lambda: len(seconds) >= cell.rounds)
+    chosen, seconds = workload.of_size(best), []
     with torch.inference_mode(), findings.watched(cell.device):
-        for _ in rounds:
+        for _ in range(cell.rounds):
+            findings.turn()
             with Stopwatch(cell.device) as watch:
                 for index in range(batches):
                     chosen.answer(index)
             assert watch.seconds is not None, "the watch has stopped"
             seconds.append(watch.seconds)
-    seconds, users = rounds.kept(seconds), batches * best
+    users = batches * best
     method = f"{users} users in batches of {best}, median of rounds, perf_counter_ns"
     took = median_metric(seconds, unit="s", better="lower", kind="time", method=method)
     assert took.value is not None, "there is at least one round"

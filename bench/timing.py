@@ -17,7 +17,6 @@ from bench.cell import Cell
 from bench.findings import Findings, fact
 from bench.latency import consecutive, medians, one_by_one
 from bench.offline import time_offline
-from bench.rounds import Rounds
 from bench.stored_state import measure_stored_state
 from bench.under_load import load_server
 from bench.work import Work
@@ -55,18 +54,17 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
             took = time_round(workload, steps)
             warmup += took
     done = workload.samples_in(steps)
-    seconds: list[float] = []
-    wanted = _rounds(cell, took)
-    rounds = Rounds(cell, findings, enough=lambda: len(seconds) >= wanted)
+    seconds = []
     with findings.watched(cell.device):
-        for _ in rounds:
+        for _ in range(_rounds(cell, took)):
+            findings.turn()
             seconds.append(time_round(workload, steps))
     scale = batches.num_samples / done
     method = "median of whole epochs, perf_counter_ns"
     if done < batches.num_samples:
         method = f"median of rounds of {steps} of {len(batches)} steps, scaled by samples"
         findings.flags.append("extrapolated")
-    epochs = [s * scale for s in rounds.kept(seconds)]
+    epochs = [s * scale for s in seconds]
     epoch = median_metric(epochs, unit="s", better="lower", kind="time", method=method)
     findings.samples["epoch_time"] = epochs
     findings.metrics |= {
@@ -128,17 +126,12 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> Work:
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=5, seconds=5.0)
     seconds: list[float] = []
-    rounds = Rounds(
-        cell,
-        findings,
-        enough=lambda: len(seconds) >= cell.rounds and not _are_short(seconds, cell),
-    )
     with findings.watched(cell.device):
-        for _ in rounds:
+        while len(seconds) < cell.rounds or _are_short(seconds, cell):
+            findings.turn()
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
             seconds.append(_seconds(watch))
-    seconds = rounds.kept(seconds)
     took = median_metric(
         seconds, unit="s", better="lower", kind="time", method="median of rounds, perf_counter_ns"
     )
