@@ -27,6 +27,7 @@ from bench.memory_limit import limited
 from bench.worker import Request
 from measure.allocator import keep_memory_environment
 from measure.clock import now
+from measure.highwater import status_bytes
 from measure.record import Metric
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,9 +151,8 @@ class Worker:
         """The most bytes that it has held so far, or holds where its most isn't kept; 0 once it has
         ended.
         """
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            status = Path(f"/proc/{self._process.pid}/status").read_text()
-            return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        with contextlib.suppress(OSError, StopIteration):
+            return status_bytes("VmHWM", self._process.pid)
         with contextlib.suppress(psutil.Error):
             return int(psutil.Process(self._process.pid).memory_info().rss)
         return 0

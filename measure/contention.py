@@ -30,7 +30,8 @@ class Contention:
         steal_percent: of the bound processors' time; None where the system keeps no count.
         others_percent: of the same, used by other processes than this one.
         load_before, load_after: one-minute load averages; None where there are none (Windows).
-        flags: ["contended"] when steal exceeds 2% or others 5%.
+        flags: ["contended"] when steal exceeds 2% or others 5%, and either 0.02 s, with 5 ms more
+            for each part that was apart.
         reason: why steal_percent is None.
         bound: the processors that are read; None for all.
     """

@@ -45,13 +45,13 @@ class ResettableMark:
     method = "VmHWM+clear_refs"
 
     def resident(self) -> int:
-        return _status_bytes("VmRSS")
+        return status_bytes("VmRSS")
 
     def start(self) -> None:
         _CLEAR_REFS.write_text("5")
 
     def stop(self) -> int:
-        return _status_bytes("VmHWM")
+        return status_bytes("VmHWM")
 
 
 class SampledMark:
@@ -142,8 +142,13 @@ def _touch(size: int) -> None:
             memory[page] = 1
 
 
-def _status_bytes(field: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field + ":"))
+def status_bytes(field: str, pid: int | None = None) -> int:
+    """Bytes of a field, such as VmHWM, of a process's status, this one's for None; Linux.
+
+    Raises OSError where there is no such process, StopIteration where it has no such field.
+    """
+    status = _STATUS if pid is None else Path(f"/proc/{pid}/status")
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field + ":"))
     return int(line.split()[1]) * 1024
 
 

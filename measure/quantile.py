@@ -54,9 +54,10 @@ def percentile_metrics(
     planned = len(ordered) if asked_for is None else asked_for
     found = {}
     for label, (_, fewest, _) in PERCENTILES.items():
+        if label in _RARE and planned < fewest:
+            continue
         metric = _percentile(ordered, label, independent)
-        missed = asked_for is not None or metric.value is not None
-        if label not in _RARE or (planned >= fewest and missed):
+        if label not in _RARE or asked_for is not None or metric.value is not None:
             found[f"{name}_{label}"] = metric
     return found
 

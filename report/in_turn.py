@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from report.hodges_lehmann import paired
-from report.judge import LEAST, OF_THE_MACHINE, ratios
+from report.judge import OF_THE_MACHINE, log_of, ratios
 from report.margins import Margins, Noise, Policy
 from report.pairing import PairsOf, measured_in_turn, read_comparison, verdicts
 from report.status import compare
@@ -78,11 +78,13 @@ def noise_floors(screened: PairsOf, confirmed: PairsOf) -> list[Noise]:
 
 def _between_files(metric: PairedMetric, pairs: Sequence[Pair]) -> float:
     """95% of |ln| of any base and the head of any other pair."""
-    bases, heads = (
-        np.log([max(v, LEAST.get(metric.unit, 1e-300)) for v in side if v is not None])
-        for side in zip(
-            *((p.base, p.head) for p in pairs if None not in (p.base, p.head)), strict=True
-        )
+    unit = metric.unit
+    bases, heads = np.transpose(
+        [
+            (log_of(pair.base, unit), log_of(pair.head, unit))
+            for pair in pairs
+            if pair.base is not None and pair.head is not None
+        ]
     )
     apart = np.abs(heads[None, :] - bases[:, None])
     return float(np.quantile(apart[~np.eye(len(bases), dtype=bool)], 0.95, method="higher"))
@@ -121,11 +123,12 @@ def _notes(content: dict[str, Any], out_of_time: bool, judged: Sequence[Comparis
 
 
 def _is_unlike_its_sides(found: Comparison) -> bool:
-    """Whether a reader who divides would wonder."""
-    if found.absolute or not found.base or None in (found.head, found.change, found.margin):
+    """Whether a reader who divides what was measured by turns would wonder."""
+    base, head, change, margin = found.base, found.head, found.change, found.margin
+    if not base or head is None or change is None or margin is None:
         return False
-    of_sides = (found.head or 0.0) / found.base - 1
-    return abs(of_sides - (found.change or 0.0)) > (found.margin or 0.0) / 2
+    turns = any(pair.by_turns is not None for pair in found.pairs)
+    return turns and abs(head / base - 1 - change) > margin / 2
 
 
 def _with_command(found: Comparison, command: str) -> Comparison:

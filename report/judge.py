@@ -29,7 +29,7 @@ OF_THE_MACHINE = ("time", "tail", "memory_physical", "energy")
 # Twice the spread of seeds that small data show, as a share of the value; for a single seed.
 ONE_SEED = 0.25
 # Stand for a measured 0, which has no logarithm.
-LEAST = {"B": 1.0, "s": 1e-9}
+_LEAST = {"B": 1.0, "s": 1e-9}
 
 
 def judge_exact(metric: PairedMetric, policy: Policy) -> Comparison:
@@ -141,12 +141,16 @@ def log_ratio(metric: PairedMetric, pair: Pair) -> float:
     """ln(head / base), + for worse; rates are turned over."""
     assert pair.base is not None, "a pair without its base"
     assert pair.head is not None, "a pair without its head"
-    least = LEAST.get(metric.unit, 1e-300)
     if pair.by_turns is not None:
         ratio = math.log(pair.by_turns)
     else:
-        ratio = math.log(max(pair.head, least)) - math.log(max(pair.base, least))
+        ratio = log_of(pair.head, metric.unit) - log_of(pair.base, metric.unit)
     return -ratio if metric.better == "higher" else ratio
+
+
+def log_of(value: float, unit: str) -> float:
+    """ln of a measured value; of a 0 that of what stands for it."""
+    return math.log(max(value, _least(unit)))
 
 
 def ratios(metric: PairedMetric, pairs: Sequence[Pair]) -> list[float]:
@@ -158,7 +162,7 @@ def ratios(metric: PairedMetric, pairs: Sequence[Pair]) -> list[float]:
 def base_of(metric: PairedMetric, pairs: Sequence[Pair]) -> float:
     """The median of the base's blocks, which is what an absolute floor is a fraction of."""
     middle = median(pair.base for pair in pairs if pair.base is not None)
-    return max(middle, LEAST.get(metric.unit, 1e-300))
+    return max(middle, _least(metric.unit))
 
 
 def smallest(policy: Policy, base: float, half_width: float | None) -> float:
@@ -174,6 +178,10 @@ def too_noisy(policy: Policy, half_width: float | None, base: float) -> str:
         return ""
     noise = f"±{_expm1(half_width):.1%}"
     return f"A/A pairs differ by {noise}, the margin is {math.expm1(limit):.1%}"
+
+
+def _least(unit: str) -> float:
+    return _LEAST.get(unit, 1e-300)
 
 
 def _disturbed_words(metric: PairedMetric, pairs: Sequence[Pair], count: int) -> str:
@@ -203,7 +211,7 @@ def _gap(bases: Sequence[float], heads: Sequence[float]) -> float:
 def _of_one_process(metric: PairedMetric, ratio: float, noise: float) -> Interval:
     """From rounds, else from the instrument's bounds, else from the noise floor or not at all."""
     sign = -1 if metric.better == "higher" else 1
-    least = LEAST.get(metric.unit, 1e-300)
+    least = _least(metric.unit)
     if metric.base_rounds and metric.head_rounds:
         sides = (metric.base_rounds, metric.head_rounds)
         base, head = (sign * np.log(np.maximum(np.asarray(side), least)) for side in sides)

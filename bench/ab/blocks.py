@@ -62,8 +62,8 @@ class Blocks:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         timed = self._pass(cell, "time", order)
         well = [name for name in order if memory and timed[name].status == "ok"]
-        held = self._pass(cell, "memory", well)
-        if any(found.status == "oom" for found in (*timed.values(), *held.values())):
+        held = {} if _ran_out(timed) else self._pass(cell, "memory", well)
+        if _ran_out(timed) or _ran_out(held):
             self._alone.add(cell.cell_id)
             return self(cell, order)
         records = {}
@@ -109,6 +109,10 @@ def by_turns(workers: Sequence[Worker]) -> None:
     while waiting:
         waiting = [worker for worker in waiting if worker.advance()]
         waiting.reverse()
+
+
+def _ran_out(passes: Mapping[Name, Findings]) -> bool:
+    return any(found.status == "oom" for found in passes.values())
 
 
 def _has_room_for(worker: Worker, *, like: Worker) -> bool:

@@ -1,12 +1,12 @@
 """The CPU backend of `post_mixer` in training: cuts rows for the kernel and joins it to autograd.
 
-Float32 only. Kept for the backward pass are the inputs and the last sum. Parts depend on the shape
-alone and are summed in a fixed order: the same bits with any number of threads.
+Float32 only. Kept for the backward pass are the inputs, the last sum, and the layouts of the
+weights. Parts depend on the shape alone and are summed in a fixed order: the same bits with any
+number of threads.
 """
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 import torch
@@ -45,15 +45,16 @@ class _PostMixer(torch.autograd.Function):
         weights, rows = Weights(*tensors), len(mixed)
         mixed, residual = _whole(mixed), _whole(residual)
         total, normed = torch.empty(residual.shape), torch.empty(residual.shape)
-        shape = eps, smooth, post_norm, noises
-        operands = mixed, residual, total, normed
-        head, held = _head(operands, weights, shape)
+        addresses = mixed.data_ptr(), residual.data_ptr(), total.data_ptr(), normed.data_ptr()
+        head, held = head_of(
+            weights, addresses, mixed.shape[1], eps, smooth, post_norm, training=True
+        )
+        head.extend(number for noise in noises for number in noise)
         at = head.buffer_info()[0]
         tasks = [(at, *part) for part in row_parts(len(mixed))]
         run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
         ctx.save_for_backward(mixed, residual, total, *weights)
-        ctx.head, ctx.held = head, held  # the backward pass takes the same layouts of the weights
-        ctx.rows = rows
+        ctx.head, ctx.held, ctx.rows = head, held, rows
         ctx.set_materialize_grads(False)
         results = total[:rows], normed[:rows]
         if post_norm:
@@ -101,17 +102,3 @@ def _rows_of(dtotal: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
 def _whole(rows: Tensor) -> Tensor:
     """Contiguous, with zeros behind it to whole tiles."""
     return padded(rows.detach(), up(len(rows), ROWS), rows.shape[1]).contiguous()
-
-
-def _head(
-    operands: tuple[Tensor, Tensor, Tensor, Tensor], weights: Weights, shape: tuple[Any, ...]
-) -> tuple[array[int], list[Tensor]]:
-    """As `head_of`, and the noises."""
-    eps, smooth, post_norm, noises = shape
-    mixed, residual, total, normed = (t.data_ptr() for t in operands)
-    head, held = head_of(
-        weights, (mixed, residual, total, normed), operands[0].shape[1], eps, smooth, post_norm,
-        training=True,
-    )  # fmt: skip
-    head.extend(number for noise in noises for number in noise)
-    return head, held

@@ -42,4 +42,5 @@ def head_bounds(comparison: Comparison) -> tuple[float, float] | None:
         return head + (low - change), head + (high - change)
     if change <= -1:
         return None
-    return head * (1 + low) / (1 + change), head * (1 + high) / (1 + change)
+    # The ratios first: where the change has no bounds but itself, they are 1 and the head its own.
+    return head * ((1 + low) / (1 + change)), head * ((1 + high) / (1 + change))

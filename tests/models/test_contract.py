@@ -100,18 +100,6 @@ def test_every_objective_gives_a_finite_loss_and_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_a_second_backward_pass_adds_the_same_gradients(name: str) -> None:
-    model = build(name, dropout=0.0)
-    loss = model.loss(batch_for(model, "last"))
-    loss.backward(retain_graph=True)
-    once = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    loss.backward()
-    for name, parameter in model.named_parameters():
-        if name in once:
-            torch.testing.assert_close(parameter.grad, 2 * once[name], rtol=1e-6, atol=0.0)
-
-
-@pytest.mark.parametrize("name", models.names())
 def test_the_loss_is_the_cross_entropy_of_the_scores(name: str) -> None:
     model = build(name)
     batch = batch_for(model, "last")

@@ -39,6 +39,7 @@ def measured(folder: Path, cell: Cell, order: tuple[Name, Name], *given: str) ->
 
 
 def blocks(folder: Path, cell: Cell, *given: str) -> Blocks:
+    """What measures pairs of this checkout beside itself."""
     parser = argparse.ArgumentParser()
     add_options(parser)
     options = _options(parser.parse_args(["--ab", "HEAD", *given]))

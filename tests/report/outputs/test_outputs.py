@@ -108,8 +108,9 @@ def test_bencher_and_github_action_benchmark_keep_their_shapes(every: Report) ->
 
 
 def test_bounds_lie_around_a_head_that_its_rounds_by_turns_contradict(every: Report) -> None:
-    slower = {"base": 2.0, "head": 1.5, "change": 0.25, "low": 0.0, "high": 0.5}
-    against = dataclasses.replace(every.comparisons[0], cell_id="a", **slower)  # type: ignore[arg-type]
+    against = dataclasses.replace(
+        every.comparisons[0], cell_id="a", base=2.0, head=1.5, change=0.25, low=0.0, high=0.5
+    )
     report = dataclasses.replace(every, comparisons=(against,))
     assert json.loads(bencher(report))["a"]["epoch_time"] == {
         "value": 1.5,
