@@ -193,7 +193,8 @@ class _Layer(nn.Module):
         if chosen is None:
             mixed = attention_packed(
                 linear(hidden, weight, bias, backend=backend), sequences.offsets,
-                num_heads=cfg.num_heads, causal=False, dropout=attn_drop, backend=backend,
+                num_heads=cfg.num_heads, causal=False, dropout=attn_drop, donated=True,
+                backend=backend,
             )  # fmt: skip
         else:
             # One split, whose gradient is one tensor: slices would each write zeros for the rest.

@@ -260,7 +260,7 @@ class _Layer(nn.Module):
         """(T, 3 D) -> (T, D)."""
         return attention_packed(
             qkv, sequences.offsets, num_heads=self.cfg.num_heads, causal=True,
-            dropout=self._attn_dropout, backend=backend,
+            dropout=self._attn_dropout, donated=True, backend=backend,
         )  # fmt: skip
 
     def finish(
@@ -270,7 +270,7 @@ class _Layer(nn.Module):
         eps, drop = (self.ffn_norm.eps, norm.eps), self.cfg.dropout if self.training else 0.0
         return post_mixer(
             mixed, hidden, self.post_mixer_weights(norm), eps=eps, activation="relu",
-            post_norm=False, dropout=drop, inner_dropout=drop, backend=backend,
+            post_norm=False, dropout=drop, inner_dropout=drop, donated=True, backend=backend,
         )  # fmt: skip
 
     def post_mixer_weights(self, norm: nn.LayerNorm) -> Weights:

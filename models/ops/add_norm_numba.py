@@ -70,7 +70,7 @@ class _AddNorm(torch.autograd.Function):
         dnormed = torch.zeros(total.shape) if dnormed is None else dense(dnormed).contiguous()
         dsum = None if dsum is None else dense(dsum).contiguous()
         dresidual = torch.empty(total.shape)
-        dx = torch.empty(total.shape) if ctx.noise[1] else None
+        dx = None if not ctx.noise[1] else torch.empty(total.shape) if ctx.residual else dresidual
         parts = summed_parts(rows, 1)
         dgamma, dbeta = torch.zeros(2, len(parts), wide)
         scale = lanes(gamma, LANES)

@@ -32,6 +32,7 @@ def attention_packed(
     num_heads: int,
     causal: bool,
     dropout: float = 0.0,
+    donated: bool = False,
     backend: str = "auto",
 ) -> Tensor:
     """Scaled dot-product attention of each sequence with itself, (T, 3 D) -> (T, D).
@@ -41,6 +42,8 @@ def attention_packed(
         offsets: (B + 1,) int64 on the CPU; sequence b has rows offsets[b]:offsets[b + 1]. Rows
             from offsets[-1] on belong to none: their output and their gradient are 0.
         dropout: on the attention weights, by PyTorch's unfused kernel on a CPU.
+        donated: whether its gradient may take the place of qkv, which nobody reads any more after
+            the backward pass; what kernels can do so, do (models/ops/donation.py).
         backend: `auto` is `numba` for float32 on a CPU and `torch` otherwise.
 
     Raises:
@@ -50,7 +53,7 @@ def attention_packed(
     width = packed_width(qkv.shape[1], offsets, num_heads)
     name = resolve_attention(backend if dropout == 0 else "torch", qkv.device, qkv.dtype)
     if name == "numba":
-        return _numba().attention_packed_numba(qkv, offsets, num_heads, causal)
+        return _numba().attention_packed_numba(qkv, offsets, num_heads, causal, donated)
     query, key_value = qkv.split((width, 2 * width), dim=1)
     return _padded(query, key_value, offsets, offsets, num_heads, causal, name, dropout)
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.attention_backward_kernels import backward_scratch, backward_task
+from models.ops.attention_backward_kernels import KEYS, backward_scratch, backward_task
 from models.ops.attention_few_kernels import few_backward_task, few_forward_task, few_scratch
 from models.ops.attention_kernels import forward_scratch, forward_task
+from models.ops.donation import place_for_gradient
 from models.ops.simd import LANES
 from models.ops.threads import run_tasks
 
@@ -32,10 +33,12 @@ _MIN_QUERIES = 256
 FEW = 1
 
 
-def attention_packed_numba(qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
+def attention_packed_numba(
+    qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool, donated: bool
+) -> Tensor:
     """As `attention_packed`, for float32 on a CPU."""
     if torch.is_grad_enabled() and qkv.requires_grad:
-        out: Tensor = _Attention.apply(qkv, offsets, num_heads, causal)
+        out: Tensor = _Attention.apply(qkv, offsets, num_heads, causal, donated)
         return out
     return run_forward(_of_packed(qkv), offsets, offsets, num_heads, causal, keep=False)[0]
 
@@ -53,22 +56,25 @@ def attention_select_numba(
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool) -> Tensor:
+    def forward(
+        ctx: Any, qkv: Tensor, offsets: Tensor, num_heads: int, causal: bool, donated: bool
+    ) -> Tensor:
         tensors = _of_packed(qkv)
         out, kept = run_forward(tensors, offsets, offsets, num_heads, causal, keep=True)
         ctx.save_for_backward(qkv, offsets, out, kept)
-        ctx.shape = num_heads, causal
+        ctx.shape, ctx.donated = (num_heads, causal), donated
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         qkv, offsets, out, kept = ctx.saved_tensors
-        dqkv = torch.empty(qkv.shape)
-        gradients = _of_packed(dqkv)
-        heads, causal = ctx.shape
-        run_backward(_of_packed(qkv), offsets, offsets, heads, causal, out, kept, dout, gradients)
-        return dqkv, None, None, None
+        (heads, causal), tensors = ctx.shape, _of_packed(qkv)
+        # One block's keys and values are all read before anything is written; of more they are not.
+        one_block = _planned(offsets, offsets, tensors, heads)[0].most_keys <= KEYS
+        dqkv = place_for_gradient(qkv, donated=ctx.donated and one_block and qkv.is_contiguous())
+        run_backward(tensors, offsets, offsets, heads, causal, out, kept, dout, _of_packed(dqkv))
+        return dqkv, None, None, None, None
 
 
 class _AttentionFew(torch.autograd.Function):

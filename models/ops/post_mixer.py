@@ -51,6 +51,7 @@ def post_mixer(
     post_norm: bool,
     dropout: float = 0.0,
     inner_dropout: float = 0.0,
+    donated: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """mixed (T, K), residual (T, D) -> the next layer's residual (T, D) and its input (T, D): sum'
@@ -61,6 +62,8 @@ def post_mixer(
         activation: relu or gelu.
         dropout: on what is added to a residual; 0 outside of training.
         inner_dropout: on the inner values of the feed-forward network.
+        donated: whether a gradient may take the place of sum', which nobody reads any more after
+            the backward pass (models/ops/donation.py); a post-norm model never sees it.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     check_activation(activation)
@@ -72,7 +75,9 @@ def post_mixer(
             from models.ops.post_mixer_training_numba import post_mixer_training_numba
 
             noises = noise_for(dropout), noise_for(inner_dropout), noise_for(dropout)
-            return post_mixer_training_numba(mixed, residual, w, eps, smooth, post_norm, noises)
+            return post_mixer_training_numba(
+                mixed, residual, w, eps, smooth, post_norm, noises, donated or post_norm
+            )
         from models.ops.post_mixer_numba import post_mixer_numba
 
         return post_mixer_numba(mixed, residual, w, eps, smooth, post_norm)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.ops.donation import place_for_gradient
 from models.ops.gather import dense
 from models.ops.panels import padded, panels_in, trimmed, up
 from models.ops.parts import row_parts, summed_parts
@@ -27,21 +28,24 @@ Noise = tuple[int, int]  # seed and threshold
 
 def post_mixer_training_numba(
     mixed: Tensor, residual: Tensor, weights: Weights, eps: tuple[float, float], smooth: bool,
-    post_norm: bool, noises: tuple[Noise, Noise, Noise],
+    post_norm: bool, noises: tuple[Noise, Noise, Noise], donated: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `post_mixer`, for widths in whole tiles.
 
     Args:
         noises: of dropout behind the output layer, on inner values and behind the network.
+        donated: whether the residual's gradient may take the place of the last sum.
     """
-    total, normed = _PostMixer.apply(mixed, residual, *weights, eps, smooth, post_norm, noises)
+    total, normed = _PostMixer.apply(
+        mixed, residual, *weights, eps, smooth, post_norm, noises, donated
+    )
     return normed if post_norm else total, normed
 
 
 class _PostMixer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mixed: Tensor, residual: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        *tensors, eps, smooth, post_norm, noises = rest
+        *tensors, eps, smooth, post_norm, noises, donated = rest
         weights, rows = Weights(*tensors), len(mixed)
         mixed, residual = _whole(mixed), _whole(residual)
         total, normed = torch.empty(residual.shape), torch.empty(residual.shape)
@@ -54,7 +58,7 @@ class _PostMixer(torch.autograd.Function):
         tasks = [(at, *part) for part in row_parts(len(mixed))]
         run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
         ctx.save_for_backward(mixed, residual, total, *weights)
-        ctx.head, ctx.held, ctx.rows = head, held, rows
+        ctx.head, ctx.held, ctx.rows, ctx.donated = head, held, rows, donated
         ctx.set_materialize_grads(False)
         results = total[:rows], normed[:rows]
         if post_norm:
@@ -68,7 +72,8 @@ class _PostMixer(torch.autograd.Function):
         weights = Weights(*tensors)
         some, dtotal = _rows_of(dtotal)
         dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dense(dnormed))
-        dmixed, dresidual = torch.empty(mixed.shape), torch.empty(residual.shape)
+        dmixed = torch.empty(mixed.shape)
+        dresidual = place_for_gradient(total, donated=ctx.donated)
         head = ctx.head[:]
         # As saved; the values of the last norm are not made again, and nothing reads their address.
         head[0], head[1], head[12] = mixed.data_ptr(), residual.data_ptr(), total.data_ptr()
@@ -86,7 +91,7 @@ class _PostMixer(torch.autograd.Function):
         gradients = sums.sum(0).split(sizes)
         shaped = [each.view(w.shape) for each, w in zip(gradients, weights, strict=True)]
         both = (trimmed(d, ctx.rows, d.shape[1]) for d in (dmixed, dresidual))
-        return *both, *shaped, None, None, None, None
+        return *both, *shaped, None, None, None, None, None
 
 
 def _rows_of(dtotal: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -1,0 +1,35 @@
+"""Gradients that take the place of a value which nobody reads any more.
+
+The largest tensors of a backward pass are gradients of tensors that forward kept for it, each read
+once more and then freed. A kernel that has read a row before it writes that row's gradient can
+write it there: the peak is lower, and no page is touched for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Whether the running backward pass keeps its graph for another one (PyTorch 2.5; it has no public
+# name, and its own compiler asks for the same purpose).
+_keeps_graph: Callable[[], bool] | None = getattr(
+    torch._C._autograd, "_get_current_graph_task_keep_graph", None
+)
+
+
+def place_for_gradient(value: Tensor, *, donated: bool) -> Tensor:
+    """Where the gradient of `value`, contiguous and kept by the function now in its backward pass,
+    is written: in its place where that is allowed, else in new memory.
+
+    PyTorch is told of the write: where something else had kept the value too, it raises.
+
+    Args:
+        donated: whether nobody else reads the value once this pass is over. A graph that is
+            retained will read it itself, so then it stays.
+    """
+    if not donated or _keeps_graph is None or _keeps_graph():
+        return torch.empty(value.shape)
+    torch.autograd.graph.increment_version(value)
+    return value.detach()
