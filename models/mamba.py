@@ -74,7 +74,7 @@ class Mamba(nn.Module):
         y = selective_scan(
             u, delta, self.decay(), B, C, self.D.float(), z if chosen is None else None,
             delta_bias=self.dt_proj.bias.float(), offsets=sequences.offsets,
-            return_last_state=keep_state, backend=self.backend,
+            return_last_state=keep_state, donated=True, backend=self.backend,
         )  # fmt: skip
         y, last = y if isinstance(y, tuple) else (y, None)
         if chosen is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.causal_conv1d_kernels import backward_task, forward_task
+from models.ops.rows import cleared
 from models.ops.simd import LANES
 from models.ops.threads import run_tasks
 
@@ -73,15 +74,9 @@ def _chunks(rows: Tensor) -> list[tuple[int, int]]:
     return [(batch * i // count, batch * (i + 1) // count) for i in range(count)]
 
 
-def _output(rows: Tensor, x: Tensor) -> Tensor:
-    """Room for what the kernel writes: zeros where some rows belong to no sequence."""
-    covered = int(rows[:, 1].sum()) == x.shape[0]
-    return torch.empty(x.shape) if covered else torch.zeros(x.shape)
-
-
 def _run_forward(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
     rowwise, taps, shift = _rowwise(x), *_in_lanes(weight, bias)
-    y = _output(rows, x)
+    y = cleared(torch.empty(x.shape), rows)
     head = (
         *(t.data_ptr() for t in (rowwise, taps, shift, rows, y)),
         rowwise.stride(0), x.shape[1], weight.shape[1],
@@ -94,7 +89,7 @@ def _run_backward(
     x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor, dy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     rowwise, taps, shift = _rowwise(x), *_in_lanes(weight, bias)
-    slope, dx = _dense(dy), _output(rows, x)  # (T, D)
+    slope, dx = _dense(dy), cleared(torch.empty(x.shape), rows)  # (T, D)
     chunks = _chunks(rows)
     width = math.ceil(x.shape[1] / LANES) * LANES
     dweight = torch.empty(len(chunks), weight.shape[1], width)

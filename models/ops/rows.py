@@ -1,7 +1,8 @@
-"""From packed sequences, one after another, to padded ones and back.
+"""From packed sequences, one after another, to padded ones and back, for kernels that know only
+(B, L, ...); and the rows that belong to no sequence.
 
-For kernels that know only (B, L, ...). Row t of sequence b is row offsets[b] + t of a packed
-tensor; rows from offsets[-1] on belong to no sequence.
+Row t of sequence b is row offsets[b] + t of a packed tensor; rows from offsets[-1] on belong to no
+sequence.
 """
 
 from __future__ import annotations
@@ -24,6 +25,23 @@ def unpad_rows(padded: Tensor, offsets: Tensor, rows: int) -> Tensor:
     packed = padded.flatten(0, 1).index_select(0, where.to(padded.device))
     room = packed.new_zeros(rows - len(where), packed.shape[1])
     return torch.cat((packed, room)) if len(room) else packed
+
+
+def cleared(out: Tensor, rows: Tensor) -> Tensor:
+    """`out` (T, D) itself, with zeros in the rows that no sequence has; `rows` (B, 2 or more) has
+    each one's first row and its length, and no two sequences share a row.
+    """
+    starts, lengths = rows[:, 0], rows[:, 1]
+    stops = starts + lengths
+    end = int(stops.max()) if len(rows) else 0
+    if int(lengths.sum()) == end:
+        out[end:] = 0
+        return out
+    change = torch.zeros(out.shape[0] + 1, dtype=torch.int64)
+    change.index_add_(0, starts, torch.ones_like(starts)).index_add_(
+        0, stops, -torch.ones_like(stops)
+    )
+    return out.masked_fill_(change[:-1].cumsum(0)[:, None] == 0, 0)
 
 
 def _where(offsets: Tensor) -> tuple[Tensor, int, int]:

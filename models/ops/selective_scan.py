@@ -35,6 +35,7 @@ def selective_scan(
     lengths: Tensor | None = None,
     offsets: Tensor | None = None,
     return_last_state: bool = False,
+    donated: bool = False,
     backend: str = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Scan along time; differentiable in every floating-point argument.
@@ -52,6 +53,8 @@ def selective_scan(
             offsets[-1] on. Not together with `lengths`.
         return_last_state: also return the state after step `length - 1`, (B, D, N), float32 in
             the fast kernels. Its gradient flows too, except on `cuda` where it is detached.
+        donated: whether a gradient may take the place of delta, which nobody reads any more after
+            the backward pass (models/ops/donation.py).
 
     Raises:
         ValueError: unknown backend, or shapes that do not belong together.
@@ -66,7 +69,7 @@ def selective_scan(
     else:
         _check_shapes(*tensors, None, u.shape[:1])
     if name == "numba":
-        y, last = _on_cpu(tensors, delta_softplus, lengths, offsets, return_last_state)
+        y, last = _on_cpu(tensors, delta_softplus, lengths, offsets, return_last_state, donated)
     elif offsets is not None:
         return _padded(tensors, delta_softplus, offsets, return_last_state, name)
     elif name == "reference":
@@ -85,6 +88,7 @@ def _on_cpu(
     lengths: Tensor | None,
     offsets: Tensor | None,
     return_last_state: bool,
+    donated: bool,
 ) -> tuple[Tensor, Tensor]:
     """The CPU kernel, for which padded sequences are packed ones with gaps."""
     # Imported here so that a process which never scans does not load LLVM.
@@ -94,7 +98,7 @@ def _on_cpu(
     if offsets is not None:
         rows = torch.stack((offsets[:-1], offsets.diff()), dim=1)  # (B, 2)
         return selective_scan_numba(
-            u, delta, A, B, C, D, z, delta_bias, delta_softplus, rows, return_last_state
+            u, delta, A, B, C, D, z, delta_bias, delta_softplus, rows, return_last_state, donated
         )
     batch, length, _ = u.shape
     if lengths is None:
@@ -105,7 +109,7 @@ def _on_cpu(
     u, delta, B, C = (tensor.flatten(0, 1) for tensor in (u, delta, B, C))
     y, last = selective_scan_numba(
         u, delta, A, B, C, D, None if z is None else z.flatten(0, 1), delta_bias, delta_softplus,
-        rows, return_last_state,
+        rows, return_last_state, donated,
     )  # fmt: skip
     return y.view(batch, length, -1), last
 

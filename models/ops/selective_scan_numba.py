@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.ops.donation import place_for_gradient
+from models.ops.rows import cleared
 from models.ops.selective_scan_kernels import (
     BLOCK,
     SEGMENT,
@@ -41,6 +43,7 @@ def selective_scan_numba(
     delta_softplus: bool,
     rows: Tensor,
     return_last_state: bool,
+    donated: bool,
 ) -> tuple[Tensor, Tensor]:
     """y (T, D) and the last state (B, D, N), or an empty tensor where it is not wanted.
 
@@ -50,7 +53,7 @@ def selective_scan_numba(
     rows = _with_kept(rows)
     inputs = (u, delta, A, B, C, D, z, delta_bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        results = _Scan.apply(*inputs, rows, delta_softplus, return_last_state)
+        results = _Scan.apply(*inputs, rows, delta_softplus, return_last_state, donated)
         return results[0], results[1]
     y, last, _ = _run_forward(inputs, rows, delta_softplus, return_last_state, keep=False)
     return y, last
@@ -65,10 +68,10 @@ def _with_kept(rows: Tensor) -> Tensor:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor]:
-        *inputs, rows, soft, return_last_state = args
+        *inputs, rows, soft, return_last_state, donated = args
         y, last, kept = _run_forward(tuple(inputs), rows, soft, return_last_state, keep=True)
         ctx.save_for_backward(*inputs, rows, kept)
-        ctx.soft = soft
+        ctx.soft, ctx.donated = soft, donated
         ctx.set_materialize_grads(False)
         return y, last
 
@@ -77,14 +80,16 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, dlast: Tensor | None) -> tuple[Any, ...]:
         *inputs, rows, kept = ctx.saved_tensors
         if dy is None and dlast is None:
-            return (None,) * 11
-        gradients = _run_backward(tuple(inputs), rows, kept, ctx.soft, dy, dlast)
+            return (None,) * 12
+        gradients = _run_backward(
+            tuple(inputs), rows, kept, ctx.soft, dy, dlast, donated=ctx.donated
+        )
         needed = ctx.needs_input_grad
         cast = [
             g.to(t.dtype) if g is not None and need else None
             for g, t, need in zip(gradients, inputs, needed, strict=False)
         ]
-        return (*cast, None, None, None)
+        return (*cast, None, None, None, None)
 
 
 class _Plan(NamedTuple):
@@ -180,12 +185,6 @@ def _operands(inputs: tuple[Any, ...], plan: _Plan) -> _Operands:
     return _Operands(tensors, enter.stride(0), 0 if gate is None else gate.stride(0))
 
 
-def _output(rows: Tensor, *shape: int) -> Tensor:
-    """Room for what the kernel writes: zeros where some rows belong to no sequence."""
-    covered = int(rows[:, 1].sum()) == shape[-2]
-    return torch.empty(shape) if covered else torch.zeros(shape)
-
-
 def _run_forward(
     inputs: tuple[Any, ...], rows: Tensor, soft: bool, return_last_state: bool, *, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -193,7 +192,7 @@ def _run_forward(
     plan = _plan(rows, u.shape[1], states)
     operands = _operands(inputs, plan)
     state = (plan.columns, plan.states, LANES)
-    y = _output(rows, *u.shape)
+    y = cleared(torch.empty(u.shape), rows)
     last = torch.empty(plan.batch, *state) if return_last_state else None
     kept = torch.empty(_num_kept(rows), *state) if keep else None
     head = (*operands.addresses(), *map(_address, (rows, y, last, kept)))
@@ -234,16 +233,22 @@ def _run_backward(
     soft: bool,
     dy: Tensor | None,
     dlast: Tensor | None,
+    *,
+    donated: bool,
 ) -> list[Tensor | None]:
     """Gradients of u, delta, A, B, C, D, z and delta_bias, in float32."""
-    u, _, A, B, _, _, z, bias = inputs
+    u, delta, A, B, _, _, z, bias = inputs
     plan = _plan(rows, u.shape[1], A.shape[1])
     operands = _operands(inputs, plan)
     dy = torch.zeros(u.shape) if dy is None else _dense(dy)
     dlast = None if dlast is None else _in_lanes(dlast, plan)
-    du, ddelta = _output(rows, *u.shape), _output(rows, *u.shape)  # (T, D)
-    dz = None if z is None else _output(rows, *u.shape)  # (T, D)
-    dB, dC = ([_output(rows, *B.shape) for _ in range(plan.groups)] for _ in range(2))
+    du = torch.empty(u.shape)  # (T, D), as the next two
+    as_it_is = delta.dtype == torch.float32 and delta.is_contiguous()
+    ddelta = place_for_gradient(delta, donated=donated and as_it_is)
+    dz = None if z is None else torch.empty(u.shape)
+    dB, dC = ([torch.empty(B.shape) for _ in range(plan.groups)] for _ in range(2))
+    for gradient in (du, ddelta, *(() if dz is None else (dz,)), *dB, *dC):
+        cleared(gradient, rows)
     dA = torch.empty(plan.chunks, plan.columns, plan.states, LANES)
     dD, dbias = (torch.empty(plan.chunks, plan.columns * LANES) for _ in range(2))
     head = (*operands.addresses(), *map(_address, (rows, kept, dy, dlast, du, ddelta)))

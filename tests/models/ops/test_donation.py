@@ -13,6 +13,8 @@ from models.ops import donation
 from models.ops.attention import attention_packed
 from models.ops.attention_backward_kernels import KEYS
 from models.ops.post_mixer import Weights, post_mixer
+from models.ops.rows import cleared
+from models.ops.selective_scan import selective_scan
 from tests.models.ops.test_post_mixer_training import made
 
 pytestmark = pytest.mark.skipif(
@@ -40,6 +42,20 @@ def mix(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
     return residual, total, normed
 
 
+def scan(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """A leaf, the step sizes made of it and the scan's result; the last row is no sequence's."""
+    make = torch.Generator().manual_seed(5)
+    leaf = torch.randn(40, 24, generator=make, requires_grad=True)
+    delta = leaf * 0.5
+    u, B, C = (torch.randn(40, width, generator=make) for width in (24, 4, 4))
+    A = -torch.rand(24, 4, generator=make)
+    y = selective_scan(
+        u, delta, A, B, C, torch.ones(24), offsets=torch.tensor([0, 30, 39]), donated=donated
+    )
+    assert isinstance(y, Tensor)
+    return leaf, delta, y
+
+
 def gradient(leaf: Tensor, result: Tensor, **how: Any) -> Tensor:
     (found,) = torch.autograd.grad(result.sin().sum(), leaf, **how)
     return found
@@ -58,18 +74,21 @@ def test_attentions_gradient_has_the_same_bits(lengths: list[int], causal: bool)
     assert torch.equal(*found)
 
 
-def test_the_passs_gradient_has_the_same_bits() -> None:
+@pytest.mark.parametrize("make", [mix, scan])
+def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
     found = []
     for donated in (True, False):
-        leaf, total, normed = mix(donated=donated)
-        before = total.detach().clone()
-        found.append(gradient(leaf, normed))
-        assert torch.equal(total, before) != donated
+        leaf, value, result = make(donated=donated)
+        before = value.detach().clone()
+        found.append(gradient(leaf, result))
+        assert torch.equal(value, before) != donated
     assert torch.equal(*found)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda **how: attend([9, 30], causal=True, **how), mix], ids=["attention", "pass"]
+    "make",
+    [lambda **how: attend([9, 30], causal=True, **how), mix, scan],
+    ids=["attention", "pass", "scan"],
 )
 class TestOthers:
     def test_a_retained_graph_keeps_the_value(self, make: Callable[..., Any]) -> None:
@@ -87,3 +106,21 @@ class TestOthers:
         gradient(leaf, result)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             other.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("rows", "free"),
+    [
+        ([(0, 2), (2, 3)], [5, 6]),
+        ([(4, 3), (0, 4)], []),
+        ([(1, 2), (5, 1)], [0, 3, 4, 6]),
+        ([(3, 1), (0, 3), (4, 0)], [4, 5, 6]),
+        ([(2, 2), (0, 0)], [0, 1, 4, 5, 6]),
+        ([], [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_rows_of_no_sequence_are_cleared(rows: list[tuple[int, int]], free: list[int]) -> None:
+    out = torch.ones(7, 3)
+    given = torch.tensor(rows, dtype=torch.int64).view(-1, 2)
+    assert cleared(out, given) is out
+    assert [i for i in range(7) if out[i].sum() == 0] == free
