@@ -96,6 +96,21 @@ def default_limit() -> int:
     return int(DEFAULT_SHARE * min(own))
 
 
+def available() -> int:
+    """Bytes that processes started from here may still take, of the machine and of this container,
+    whose files kept in memory give way.
+    """
+    free = [psutil.virtual_memory().available]
+    group = own_group()
+    v2 = [(group / "memory.max", group / "memory.current")] if group else []
+    for limit, used in ((_V1_LIMIT, _V1_LIMIT.with_name("memory.usage_in_bytes")), *v2):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            lines = (limit.parent / "memory.stat").read_text().splitlines()
+            files = next((int(s.split()[1]) for s in lines if s.startswith("inactive_file ")), 0)
+            free.append(int(limit.read_text()) - int(used.read_text()) + files)
+    return max(0, min(free))
+
+
 def own_group() -> Path | None:
     """This process's folder in the tree of cgroups, version 2; None where there is none."""
     with contextlib.suppress(OSError, StopIteration, IndexError):

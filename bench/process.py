@@ -212,8 +212,7 @@ class Worker:
         else:
             # The performance counter is the machine's: the worker's readings compare with ours.
             parts["interpreter"] = max(0.0, content["began"] - self._began)
-        if self._beside or self._by_turns:  # it slept while the other worked
-            parts.pop("gate", None)
+        parts.pop("gate", None)  # it slept while others worked
         parts["exit"] = max(0.0, (self._gone or now()) - content["ended"])
         return Findings(metrics=metrics, **(known | {"phases": parts}))
 

@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import psutil
-
 from bench.capacity import search
 from bench.cell import Cell
 from bench.findings import Findings
 from bench.gate import CAN_WAIT
 from bench.journal import Journal, cannot_write
-from bench.memory_limit import default_limit
+from bench.memory_limit import available, default_limit
 from bench.memory_pass import measures_memory
 from bench.overhead import REPEATS
 from bench.peaks import Peaks
@@ -182,7 +180,7 @@ class Runner:
         of it as they load, which the other would see; where the host's is short, the one at work
         would lack it.
         """
-        room = psutil.virtual_memory().available > _ROOM_FOR_TWO
+        room = available() > _ROOM_FOR_TWO
         return CAN_WAIT and cell.device == "cpu" and cell.workload != "capacity" and room
 
     def _probe(self, cell: Cell) -> Findings:

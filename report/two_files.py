@@ -7,6 +7,7 @@ compared; counted metrics and accuracy are, whatever the machine.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -81,7 +82,8 @@ def noise_line(noise: Sequence[tuple[str, float]], of: str, unknown: str, *, hos
     line = unknown
     if noise:
         metric, widest = max(noise, key=lambda entry: entry[1])
-        line = f"A/A {of} of this machine, at most ±{widest:.1%} ({metric})"
+        apart = math.expm1(min(widest, 700.0))  # the exponential of more is no float
+        line = f"A/A {of} of this machine, at most ±{apart:.1%} ({metric})"
     if hosted:
         line += f"; a hosted runner, so that {HOSTED_TIME:.0%} of time is the margin"
     return line

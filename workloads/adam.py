@@ -17,7 +17,8 @@ from torch import Tensor, nn
 class Adam:
     """Adam without weight decay; its state is made at the first step of each parameter.
 
-    `param_groups` is there for torch.amp.GradScaler, which asks an optimizer for nothing else.
+    `param_groups` is there for torch.amp.GradScaler, which asks an optimizer for nothing else. Its
+    parameters are those given: none can be added.
     """
 
     def __init__(

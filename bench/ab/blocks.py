@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from bench.ab.sides import NAMES, Name, Side
 from bench.cell import Cell
 from bench.findings import Findings
 from bench.journal import Journal, Manifest
+from bench.memory_limit import available
 from bench.options import Options
 from bench.process import Worker
 from bench.runner import Runner
@@ -116,9 +115,11 @@ def _ran_out(passes: Mapping[Name, Findings]) -> bool:
 
 
 def _has_room_for(worker: Worker, *, like: Worker) -> bool:
-    """Whether a worker may come to hold a quarter more than another does, and leave room."""
+    """Whether a worker may come to hold a quarter more than another does, and leave room. What is
+    taken only within a round, as `load` does in reading a log, shows afterwards, by running out.
+    """
     more = 1.25 * like.held() - worker.held()
-    return more + _LEFT_FREE <= psutil.virtual_memory().available
+    return more + _LEFT_FREE <= available()
 
 
 def _room(folder: Path) -> Path:

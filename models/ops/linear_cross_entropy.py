@@ -114,7 +114,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
         factor = dloss * ctx.share  # at least float32, so that a loss scale fits
         saved = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        if ctx.name == "numba" and float(factor) == 1.0:  # the loss itself is asked for
+        # Where the loss itself is asked for, the gradients are those kept: who retains the graph
+        # and writes to one is stopped at the next pass.
+        if ctx.name == "numba" and float(factor) == 1.0:
             scaled = [g for g, _ in saved]
         else:
             scaled = [None if g is None else (g.to(factor.dtype) * factor).to(d) for g, d in saved]

@@ -7,6 +7,7 @@ number of threads.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import torch
@@ -57,8 +58,8 @@ class _PostMixer(torch.autograd.Function):
         at = head.buffer_info()[0]
         tasks = [(at, *part) for part in row_parts(len(mixed))]
         run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
-        ctx.save_for_backward(mixed, residual, total, *weights)
-        ctx.head, ctx.held, ctx.rows, ctx.donated = head, held, rows, donated
+        ctx.save_for_backward(mixed, residual, total, *weights, *held)
+        ctx.head, ctx.rows, ctx.donated = head, rows, donated
         ctx.set_materialize_grads(False)
         results = total[:rows], normed[:rows]
         if post_norm:
@@ -69,7 +70,7 @@ class _PostMixer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dtotal: Tensor | None, dnormed: Tensor | None) -> tuple[Any, ...]:
         mixed, residual, total, *tensors = ctx.saved_tensors
-        weights = Weights(*tensors)
+        weights, held = Weights(*tensors[: len(Weights._fields)]), tensors[len(Weights._fields) :]
         some, dtotal = _rows_of(dtotal)
         dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dense(dnormed))
         dmixed = torch.empty(mixed.shape)
@@ -77,6 +78,7 @@ class _PostMixer(torch.autograd.Function):
         head = ctx.head[:]
         # As saved; the values of the last norm are not made again, and nothing reads their address.
         head[0], head[1], head[12] = mixed.data_ptr(), residual.data_ptr(), total.data_ptr()
+        head[2:12] = array("q", (t.data_ptr() for t in held))
         panels = [panels_in(w) for w in (weights.output, weights.inner, weights.outer)]
         head.extend(t.data_ptr() for t in panels)
         head.append(0 if dtotal is None else dtotal.data_ptr())

@@ -14,7 +14,7 @@ import torch
 
 from bench import memory_limit
 from bench.cell import Cell
-from bench.memory_limit import default_limit, limited
+from bench.memory_limit import available, default_limit, limited
 from bench.out_of_memory import explain, explain_death, is_out_of_memory, requested_bytes
 from bench.process import run_worker
 from bench.worker import Request
@@ -125,6 +125,23 @@ def test_the_default_limit_is_below_the_machines_memory() -> None:
     import psutil
 
     assert 0 < default_limit() <= 0.9 * psutil.virtual_memory().total
+
+
+def test_what_is_available_is_the_containers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a folder in the form of a cgroup: a limit of 300 MB, 250 MB of it used, 70 MB files."""
+    monkeypatch.setattr(memory_limit, "own_group", lambda: tmp_path)
+    whole = available()
+    assert whole > 2**28  # of the machine: there is no limit yet
+    for name, text in (
+        ("memory.max", "300000000\n"), ("memory.current", "250000000\n"),
+        ("memory.stat", "anon 180000000\ninactive_file 70000000\nactive_file 0\n"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text)
+    assert available() == 120_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available() > 2**28
 
 
 @needs_linux

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from workloads.adam import Adam
@@ -13,21 +14,23 @@ from workloads.adam import Adam
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def test_steps_equal_those_of_torch_optim() -> None:
+@pytest.mark.parametrize("seldom_given", [False, True])
+def test_steps_equal_those_of_torch_optim(seldom_given: bool) -> None:
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(7))]
     theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
-    idle = torch.nn.Parameter(torch.ones(2))  # never has a gradient
-    mine, reference = Adam([*ours, idle]), torch.optim.Adam(theirs)
+    idle = [torch.nn.Parameter(torch.ones(2))] if seldom_given else []  # never has a gradient
+    mine, reference = Adam([*ours, *idle]), torch.optim.Adam(theirs)
     for number in range(6):
         for group, optimizer in ((ours, mine), (theirs, reference)):
             optimizer.zero_grad()
-            seldom = group[number % 2 :]  # the first has a gradient every other time
-            torch.stack([(p**3).sum() for p in seldom]).sum().backward()
+            # The first has a gradient every other time.
+            given = group[number % 2 :] if seldom_given else group
+            torch.stack([(p**3).sum() for p in given]).sum().backward()
             optimizer.step()
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
-    assert bool((idle == 1).all())
+    assert all(bool((p == 1).all()) for p in idle)
     mine.zero_grad()
     mine.step()  # without any gradient nothing happens
     torch.testing.assert_close(ours[1], theirs[1], rtol=1e-6, atol=1e-6)

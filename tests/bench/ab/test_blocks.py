@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.ab import blocks as module
 from bench.ab.blocks import Blocks, by_turns
 from bench.ab.command import _options, add_options
 from bench.ab.sides import NAMES, Name, Side
@@ -27,6 +29,7 @@ from measure.record import Record
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = "synthetic_u60_i50_n20"
+FIRST_CORE = str(min(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "0"
 SERVED = Cell("gru4rec", "recommend", DATA, "all", 8, 1, backend="torch", requests=200)
 TRAINED = Cell(
     "gru4rec", "train_epoch", DATA, "all", 8, 16, rounds=2, round_seconds=0.05, backend="torch"
@@ -176,7 +179,7 @@ def test_a_process_is_at_work_until_its_threads_sleep() -> None:
         process.kill()
 
 
-@pytest.mark.parametrize("given", [(), ("--cpus", "0")])
+@pytest.mark.parametrize("given", [(), ("--cpus", FIRST_CORE)])
 def test_training_has_its_memory_too_side_by_side_or_not(
     tmp_path: Path, given: tuple[str, ...]
 ) -> None:
@@ -188,6 +191,16 @@ def test_training_has_its_memory_too_side_by_side_or_not(
         assert record.resolved["turns"] == len(record.samples["epoch_time"])
         assert record.metrics["memory_peak"].value
     assert (records["head"].overhead["time"]["import_torch"] > 0) == alone
+
+
+def test_where_memory_is_short_one_core_measures_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LEFT_FREE", 2**60)
+    for record in measured(tmp_path, SERVED, NAMES, "--cpus", FIRST_CORE).values():
+        assert record.status == "ok", record.reason
+        assert record.resolved.get("turns", 0) <= 1
+        assert "gate" not in record.overhead["time"]
 
 
 def test_what_runs_out_of_memory_is_measured_again_alone(tmp_path: Path) -> None:
