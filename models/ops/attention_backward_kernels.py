@@ -3,7 +3,9 @@
 The probabilities are recomputed, a block of queries times a block of keys at a time (Dao et al.
 2022, arXiv 2205.14135). With dO scaled by the inverse sum of its row's softmax, the powers of two
 alone stand for the probabilities. A task takes whole sequences of some heads, so that it alone adds
-to their gradients.
+to their gradients. Keys and values of a block are read before their gradients are written, and so
+is a query for the last time, since the queries' gradients of longer sequences gather in scratch:
+gradients may take the places of what they are taken of.
 
 `head` is as in attention_kernels.py, and then: 12 dout (M, D), 13 dquery, 14 dkey, 15 dvalue, whose
 rows lie as those of query, key and value.
@@ -45,9 +47,11 @@ _LOG2_E = math.log2(math.e)
 _PITCH = KEYS + LANES
 
 
-def backward_scratch(width: int) -> int:
-    """Floats that one thread needs; head size in whole vectors."""
-    blocks = 8 + 2 * ROWS + 2 * QUERIES + 3 * KEYS
+def backward_scratch(width: int, queries: int, keys: int) -> int:
+    """Floats that one thread needs: head size in whole vectors, most queries and keys of a
+    sequence.
+    """
+    blocks = 8 + 2 * ROWS + 2 * QUERIES + 3 * KEYS + (queries if keys > KEYS else 0)
     return 4 * LANES + 2 * QUERIES + blocks * width + 2 * QUERIES * _PITCH
 
 
@@ -79,6 +83,7 @@ def backward(
     value_panels_at = key_panels_at + 4 * KEYS * width
     odds_at = value_panels_at + 4 * KEYS * width
     pull_at = odds_at + 4 * QUERIES * _PITCH
+    gathered_at = pull_at + 4 * QUERIES * _PITCH
     slope, odds, pull = floats(slopes_at), floats(odds_at), floats(pull_at)
     out_row = heads * size
     for sequence in range(sequence_start, sequence_stop):
@@ -95,6 +100,11 @@ def backward(
                 _clear_rows(head[14] + key_at, key_row, keys, size)
                 _clear_rows(head[15] + key_at, key_row, keys, size)
                 continue
+            # Where the queries' gradients are summed, and how far apart their rows lie there.
+            apart = keys > KEYS
+            sums_at, sums_row = head[13] + query_at, query_row
+            if apart:
+                sums_at, sums_row = gathered_at, width
             for begin in range(0, keys, KEYS):
                 count = min(KEYS, keys - begin)
                 at = head[2] + key_at + 4 * begin * key_row
@@ -154,9 +164,9 @@ def backward(
                                 excess = load(pull, at) * splat(factor) - spread(means, tile + row)
                                 store(odds, at, chance)
                                 store(pull, at, chance * excess)
-                        at = head[13] + query_at + 4 * (first + tile) * query_row
+                        at = sums_at + 4 * (first + tile) * sums_row
                         product(
-                            at, query_row, min(ROWS, real - tile), size, begin == 0,
+                            at, sums_row, min(ROWS, real - tile), size, begin == 0,
                             pull_at + 4 * tile * _PITCH, _PITCH, 1,
                             keys_at, width, LANES, seen, spare_at,
                         )  # fmt: skip
@@ -182,6 +192,18 @@ def backward(
                             pull_at + corner, 1, _PITCH,
                             queries_at + 4 * start * width, width, LANES, real - start, spare_at,
                         )  # fmt: skip
+            if apart:
+                _copy_rows(head[13] + query_at, query_row, gathered_at, width, queries, size)
+
+
+@inlined
+def _copy_rows(
+    target_at: Any, target_row: Any, from_at: Any, from_row: Any, count: Any, size: Any
+) -> None:
+    target, rows = floats(target_at), floats(from_at)
+    for i in range(count):
+        for c in range(size):
+            target[i * target_row + c] = rows[i * from_row + c]
 
 
 @inlined

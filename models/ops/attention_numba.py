@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.ops.attention_backward_kernels import KEYS, backward_scratch, backward_task
+from models.ops.attention_backward_kernels import backward_scratch, backward_task
 from models.ops.attention_few_kernels import few_backward_task, few_forward_task, few_scratch
 from models.ops.attention_kernels import forward_scratch, forward_task
 from models.ops.donation import place_for_gradient
@@ -70,9 +70,7 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         qkv, offsets, out, kept = ctx.saved_tensors
         (heads, causal), tensors = ctx.shape, _of_packed(qkv)
-        # One block's keys and values are all read before anything is written; of more they are not.
-        one_block = _planned(offsets, offsets, tensors, heads)[0].most_keys <= KEYS
-        dqkv = place_for_gradient(qkv, donated=ctx.donated and one_block and qkv.is_contiguous())
+        dqkv = place_for_gradient(qkv, donated=ctx.donated and qkv.is_contiguous())
         run_backward(tensors, offsets, offsets, heads, causal, out, kept, dout, _of_packed(dqkv))
         return dqkv, None, None, None, None
 
@@ -262,7 +260,8 @@ def run_backward(
     if plan.most_queries <= FEW and not causal:
         run_tasks(few_backward_task, tasks, few_scratch(width, plan.most_keys, num_heads))
     else:
-        run_tasks(backward_task, tasks, backward_scratch(width))
+        room = backward_scratch(width, plan.most_queries, plan.most_keys)
+        run_tasks(backward_task, tasks, room)
     for tensor, end in ((gradients.tensors[0], plan.queries), (gradients.tensors[-1], plan.keys)):
         if end < tensor.shape[0]:
             tensor[end:] = 0
