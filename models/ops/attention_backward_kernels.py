@@ -33,6 +33,7 @@ from models.ops.simd import (
     splat,
     spread,
     store,
+    store_part,
     unpack,
 )
 from models.ops.simd_block import ROWS, gather, prefetch_rows, product, to_panels
@@ -193,17 +194,12 @@ def backward(
                             queries_at + 4 * start * width, width, LANES, real - start, spare_at,
                         )  # fmt: skip
             if apart:
-                _copy_rows(head[13] + query_at, query_row, gathered_at, width, queries, size)
-
-
-@inlined
-def _copy_rows(
-    target_at: Any, target_row: Any, from_at: Any, from_row: Any, count: Any, size: Any
-) -> None:
-    target, rows = floats(target_at), floats(from_at)
-    for i in range(count):
-        for c in range(size):
-            target[i * target_row + c] = rows[i * from_row + c]
+                sums = floats(gathered_at)
+                for row in range(queries):
+                    at = query_at // 4 + row * query_row
+                    for c in range(0, width, LANES):
+                        value = load(sums, row * width + c)
+                        store_part(dquery, at + c, size - c, value, spare)
 
 
 @inlined
