@@ -97,17 +97,20 @@ def default_limit() -> int:
 
 
 def available() -> int:
-    """Bytes that processes started from here may still take, of the machine and of this container,
-    whose files kept in memory give way.
+    """Bytes that processes started from here may still take, of the machine, of this container and
+    of the groups that it lies in; files that the kernel keeps in memory give way.
     """
     free = [psutil.virtual_memory().available]
     group = own_group()
-    v2 = [(group / "memory.max", group / "memory.current")] if group else []
-    for limit, used in ((_V1_LIMIT, _V1_LIMIT.with_name("memory.usage_in_bytes")), *v2):
+    groups = [group, *group.parents] if group else []
+    v2 = [(at / "memory.max", at / "memory.current", "") for at in groups]
+    v1 = (_V1_LIMIT, _V1_LIMIT.with_name("memory.usage_in_bytes"), "total_")
+    for limit, used, prefix in (v1, *v2):
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            lines = (limit.parent / "memory.stat").read_text().splitlines()
-            files = next((int(s.split()[1]) for s in lines if s.startswith("inactive_file ")), 0)
-            free.append(int(limit.read_text()) - int(used.read_text()) + files)
+            room = int(limit.read_text()) - int(used.read_text())
+            lines = map(str.split, (limit.parent / "memory.stat").read_text().splitlines())
+            kinds = {f"{prefix}{kind}" for kind in ("active_file", "inactive_file")}
+            free.append(room + sum(int(count) for kind, count in lines if kind in kinds))
     return max(0, min(free))
 
 

@@ -62,13 +62,20 @@ class Worker:
     Args:
         timeout: seconds that it may take, without those that it sleeps at its gate.
         beside: whether it starts beside another, so that its start takes no time of its own.
+        paired: whether another is measured while it sleeps, which is no time of its own either.
     """
 
     def __init__(
-        self, request: Request, *, timeout: float, place: Place = HERE, beside: bool = False
+        self,
+        request: Request,
+        *,
+        timeout: float,
+        place: Place = HERE,
+        beside: bool = False,
+        paired: bool = False,
     ) -> None:
         self._timeout = self._left = min(timeout, _LONGEST)
-        self._beside, self._loaded, self._by_turns, self._late = beside, False, False, False
+        self._beside, self._paired, self._loaded, self._late = beside, paired, False, False
         self._began, self._kills = now(), out_of_memory_kills()
         self._gone: float | None = None  # when it was seen to have ended in its turn
         self._worked = 0.0  # seconds of its turns
@@ -135,7 +142,6 @@ class Worker:
         worked = now() - let_on
         self._worked += worked
         self._left = max(0.0, self._left - worked)
-        self._by_turns = True
         if self._gate.rang == rang:
             self._gone = now()
             self._late = self._process.poll() is None
@@ -212,7 +218,8 @@ class Worker:
         else:
             # The performance counter is the machine's: the worker's readings compare with ours.
             parts["interpreter"] = max(0.0, content["began"] - self._began)
-        parts.pop("gate", None)  # it slept while others worked
+        if self._beside or self._paired:
+            parts.pop("gate", None)
         parts["exit"] = max(0.0, (self._gone or now()) - content["ended"])
         return Findings(metrics=metrics, **(known | {"phases": parts}))
 

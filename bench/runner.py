@@ -197,7 +197,9 @@ class Runner:
         except OSError as error:
             raise cannot_write(self.journal.folder, error) from error
 
-    def worker(self, cell: Cell, measuring: str, *, beside: bool = False) -> Worker:
+    def worker(
+        self, cell: Cell, measuring: str, *, beside: bool = False, paired: bool = False
+    ) -> Worker:
         """A worker that has been started; see `Worker`."""
         request = Request(
             cell,
@@ -214,7 +216,9 @@ class Runner:
             parts=self.parts,
         )
         try:
-            return Worker(request, timeout=self.timeout, place=self.place, beside=beside)
+            return Worker(
+                request, timeout=self.timeout, place=self.place, beside=beside, paired=paired
+            )
         except OSError as error:
             raise cannot_write(self.journal.folder, error) from error
 

@@ -83,7 +83,7 @@ class Blocks:
             workers: dict[Name, Worker] = {}
             for name in order:
                 second = beside and bool(workers)
-                worker = self._runners[name].worker(cell, measuring, beside=second)
+                worker = self._runners[name].worker(cell, measuring, beside=second, paired=True)
                 workers[name] = stack.enter_context(worker)
                 if not beside:
                     worker.load()

@@ -42,8 +42,8 @@ def attention_packed(
         offsets: (B + 1,) int64 on the CPU; sequence b has rows offsets[b]:offsets[b + 1]. Rows
             from offsets[-1] on belong to none: their output and their gradient are 0.
         dropout: on the attention weights, by PyTorch's unfused kernel on a CPU.
-        donated: whether its gradient may take the place of qkv, which nobody reads any more after
-            the backward pass; what kernels can do so, do (models/ops/donation.py).
+        donated: whether its gradient may take the place of qkv, which nobody else reads any more
+            then (models/ops/donation.py); `numba` alone does so.
         backend: `auto` is `numba` for float32 on a CPU and `torch` otherwise.
 
     Raises:

@@ -131,8 +131,9 @@ def backward(
                             place = 2 * ((origin + first + row) * heads + h)
                             share = splat(kept[place + 1])
                             sums = splat(_ZERO)
-                            at = query_at // 4 + (first + row + real) * query_row
-                            prefetch_rows(dquery, at, query_row, 1, size)
+                            if not apart:
+                                at = query_at // 4 + (first + row + real) * query_row
+                                prefetch_rows(dquery, at, query_row, 1, size)
                             at = out_at + (first + row) * out_row
                             prefetch_rows(out, at + real * out_row, out_row, 1, size)
                             for c in range(0, width, LANES):

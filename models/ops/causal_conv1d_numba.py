@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.causal_conv1d_kernels import backward_task, forward_task
-from models.ops.rows import cleared
+from models.ops.rows import clear_rest
 from models.ops.simd import LANES
 from models.ops.threads import run_tasks
 
@@ -76,7 +76,8 @@ def _chunks(rows: Tensor) -> list[tuple[int, int]]:
 
 def _run_forward(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
     rowwise, taps, shift = _rowwise(x), *_in_lanes(weight, bias)
-    y = cleared(torch.empty(x.shape), rows)
+    y = torch.empty(x.shape)
+    clear_rest(rows, y)
     head = (
         *(t.data_ptr() for t in (rowwise, taps, shift, rows, y)),
         rowwise.stride(0), x.shape[1], weight.shape[1],
@@ -89,7 +90,8 @@ def _run_backward(
     x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor, dy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     rowwise, taps, shift = _rowwise(x), *_in_lanes(weight, bias)
-    slope, dx = _dense(dy), cleared(torch.empty(x.shape), rows)  # (T, D)
+    slope, dx = _dense(dy), torch.empty(x.shape)  # (T, D)
+    clear_rest(rows, dx)
     chunks = _chunks(rows)
     width = math.ceil(x.shape[1] / LANES) * LANES
     dweight = torch.empty(len(chunks), weight.shape[1], width)

@@ -23,11 +23,13 @@ def place_for_gradient(value: Tensor, *, donated: bool) -> Tensor:
     """Where the gradient of `value`, contiguous and kept by the function now in its backward pass,
     is written: in its place where that is allowed, else in new memory.
 
-    PyTorch is told of the write: where something else had kept the value too, it raises.
+    PyTorch is told of the write: where another function had kept the value too, it raises, unless
+    hooks on saved tensors are set.
 
     Args:
-        donated: whether nobody else reads the value once this pass is over. A graph that is
-            retained will read it itself, so then it stays.
+        donated: whether the value is no leaf, and nobody else reads it from now on: no function in
+            its own backward pass, nor anyone later. A graph that is retained will read it again
+            itself, so then it stays.
     """
     if not donated or _keeps_graph is None or _keeps_graph():
         return torch.empty(value.shape)

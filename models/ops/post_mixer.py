@@ -62,8 +62,8 @@ def post_mixer(
         activation: relu or gelu.
         dropout: on what is added to a residual; 0 outside of training.
         inner_dropout: on the inner values of the feed-forward network.
-        donated: whether a gradient may take the place of sum', which nobody reads any more after
-            the backward pass (models/ops/donation.py); a post-norm model never sees it.
+        donated: whether a gradient may take the place of sum', which nobody else reads any more
+            then (models/ops/donation.py); a post-norm model never sees it.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     check_activation(activation)

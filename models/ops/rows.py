@@ -27,21 +27,25 @@ def unpad_rows(padded: Tensor, offsets: Tensor, rows: int) -> Tensor:
     return torch.cat((packed, room)) if len(room) else packed
 
 
-def cleared(out: Tensor, rows: Tensor) -> Tensor:
-    """`out` (T, D) itself, with zeros in the rows that no sequence has; `rows` (B, 2 or more) has
-    each one's first row and its length, and no two sequences share a row.
+def clear_rest(rows: Tensor, *results: Tensor) -> None:
+    """Write zeros to the rows of results (T, D) that no sequence has.
+
+    Args:
+        rows: (B, 2 or more) int64, each sequence's first row and its length; no two share a row.
     """
     starts, lengths = rows[:, 0], rows[:, 1]
     stops = starts + lengths
     end = int(stops.max()) if len(rows) else 0
     if int(lengths.sum()) == end:
-        out[end:] = 0
-        return out
-    change = torch.zeros(out.shape[0] + 1, dtype=torch.int64)
-    change.index_add_(0, starts, torch.ones_like(starts)).index_add_(
-        0, stops, -torch.ones_like(stops)
-    )
-    return out.masked_fill_(change[:-1].cumsum(0)[:, None] == 0, 0)
+        for result in results:
+            result[end:] = 0
+        return
+    step = torch.ones_like(starts)
+    change = torch.zeros(results[0].shape[0] + 1, dtype=torch.int64)
+    change.index_add_(0, starts, step).index_add_(0, stops, -step)
+    free = change[:-1].cumsum(0)[:, None] == 0
+    for result in results:
+        result.masked_fill_(free, 0)
 
 
 def _where(offsets: Tensor) -> tuple[Tensor, int, int]:

@@ -53,8 +53,8 @@ def selective_scan(
             offsets[-1] on. Not together with `lengths`.
         return_last_state: also return the state after step `length - 1`, (B, D, N), float32 in
             the fast kernels. Its gradient flows too, except on `cuda` where it is detached.
-        donated: whether a gradient may take the place of delta, which nobody reads any more after
-            the backward pass (models/ops/donation.py).
+        donated: whether a gradient may take the place of delta, which nobody else reads any more
+            then (models/ops/donation.py); `numba` alone does so.
 
     Raises:
         ValueError: unknown backend, or shapes that do not belong together.

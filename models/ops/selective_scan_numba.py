@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.donation import place_for_gradient
-from models.ops.rows import cleared
+from models.ops.rows import clear_rest
 from models.ops.selective_scan_kernels import (
     BLOCK,
     SEGMENT,
@@ -192,7 +192,8 @@ def _run_forward(
     plan = _plan(rows, u.shape[1], states)
     operands = _operands(inputs, plan)
     state = (plan.columns, plan.states, LANES)
-    y = cleared(torch.empty(u.shape), rows)
+    y = torch.empty(u.shape)
+    clear_rest(rows, y)
     last = torch.empty(plan.batch, *state) if return_last_state else None
     kept = torch.empty(_num_kept(rows), *state) if keep else None
     head = (*operands.addresses(), *map(_address, (rows, y, last, kept)))
@@ -247,8 +248,7 @@ def _run_backward(
     ddelta = place_for_gradient(delta, donated=donated and as_it_is)
     dz = None if z is None else torch.empty(u.shape)
     dB, dC = ([torch.empty(B.shape) for _ in range(plan.groups)] for _ in range(2))
-    for gradient in (du, ddelta, *(() if dz is None else (dz,)), *dB, *dC):
-        cleared(gradient, rows)
+    clear_rest(rows, du, ddelta, *(() if dz is None else (dz,)), *dB, *dC)
     dA = torch.empty(plan.chunks, plan.columns, plan.states, LANES)
     dD, dbias = (torch.empty(plan.chunks, plan.columns * LANES) for _ in range(2))
     head = (*operands.addresses(), *map(_address, (rows, kept, dy, dlast, du, ddelta)))

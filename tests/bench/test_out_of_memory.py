@@ -130,16 +130,20 @@ def test_the_default_limit_is_below_the_machines_memory() -> None:
 def test_what_is_available_is_the_containers_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a folder in the form of a cgroup: a limit of 300 MB, 250 MB of it used, 70 MB files."""
-    monkeypatch.setattr(memory_limit, "own_group", lambda: tmp_path)
-    whole = available()
-    assert whole > 2**28  # of the machine: there is no limit yet
-    for name, text in (
-        ("memory.max", "300000000\n"), ("memory.current", "250000000\n"),
-        ("memory.stat", "anon 180000000\ninactive_file 70000000\nactive_file 0\n"),
-    ):  # fmt: skip
-        (tmp_path / name).write_text(text)
-    assert available() == 120_000_000
+    """On folders in the form of cgroups: a limit of 300 MB, 250 MB of it used, 80 MB for files."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    monkeypatch.setattr(memory_limit, "own_group", lambda: inner)
+    assert available() > 2**28  # of the machine: there is no limit yet
+    for group in (inner, tmp_path):
+        for name, text in (
+            ("memory.max", "300000000\n"), ("memory.current", "250000000\n"),
+            ("memory.stat", "anon 170000000\ninactive_file 70000000\nactive_file 10000000\n"),
+        ):  # fmt: skip
+            (group / name).write_text(text)
+    assert available() == 130_000_000
+    (inner / "memory.max").write_text("max\n")
+    assert available() == 130_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert available() > 2**28
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -116,5 +117,7 @@ def test_a_hosted_runner_is_found_and_its_margin_is_wide(monkeypatch: pytest.Mon
         "a hosted runner, so that 10% of time is the margin"
     )
     assert noise_line([], "pairs", "not known", hosted=load_margins().hosted) == "not known"
+    widest = noise_line([("a", 0.1), ("b", math.log(2))], "pairs", "not known", hosted=False)
+    assert widest == "A/A pairs of this machine, at most ±100.0% (b)"
     again = compare_files(REFERENCE, REFERENCE, margins).command
     assert again.endswith(" --hosted")

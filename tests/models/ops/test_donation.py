@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor
 
+import models
 from models.ops import donation
 from models.ops.attention import attention_packed
 from models.ops.attention_backward_kernels import KEYS
 from models.ops.post_mixer import Weights, post_mixer
-from models.ops.rows import cleared
 from models.ops.selective_scan import selective_scan
 from tests.models.ops.test_post_mixer_training import made
 
-pytestmark = pytest.mark.skipif(
+told = pytest.mark.skipif(
     donation._keeps_graph is None, reason="PyTorch before 2.5 does not tell of retained graphs"
 )
 
@@ -61,9 +62,11 @@ def gradient(leaf: Tensor, result: Tensor, **how: Any) -> Tensor:
     return found
 
 
+@told
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
-    "lengths", [[1, 7, 0, 50], [KEYS, 65, 3], [KEYS + 1, 5], [3, 3 * KEYS + 17, 0, 200]]
+    "lengths",
+    [[1, 7, 0, 50], [KEYS, 65, 3], [KEYS + 1, 5], [3, 3 * KEYS + 17, 0, 200], [1, 1, 0, 1]],
 )
 def test_attentions_gradient_has_the_same_bits(lengths: list[int], causal: bool) -> None:
     found = []
@@ -75,6 +78,7 @@ def test_attentions_gradient_has_the_same_bits(lengths: list[int], causal: bool)
     assert torch.equal(*found)
 
 
+@told
 @pytest.mark.parametrize("make", [mix, scan])
 def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
     found = []
@@ -86,6 +90,7 @@ def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
     assert torch.equal(*found)
 
 
+@told
 @pytest.mark.parametrize(
     "make",
     [lambda **how: attend([9, 30], causal=True, **how), mix, scan],
@@ -109,19 +114,58 @@ class TestOthers:
             other.sum().backward()
 
 
+def test_what_is_not_laid_out_as_its_gradient_stays() -> None:
+    """Queries, keys and values in columns, and step sizes in bfloat16."""
+    make = torch.Generator().manual_seed(6)
+    columns = torch.randn(3 * 64, 40, generator=make, requires_grad=True)
+    half = torch.randn(40, 24, generator=make).bfloat16().requires_grad_()
+    ones, offsets = torch.ones(40, 24), torch.tensor([0, 30, 40])
+    found = []
+    for donated in (True, False):
+        qkv, delta = columns.mT * 1.5, half * 0.5
+        assert not qkv.is_contiguous()
+        before = qkv.detach().clone(), delta.detach().clone()
+        out = attention_packed(qkv, offsets, num_heads=2, causal=True, donated=donated)
+        y = selective_scan(
+            ones, delta, -torch.ones(24, 4), ones[:, :4], ones[:, :4], torch.ones(24),
+            offsets=offsets, donated=donated,
+        )  # fmt: skip
+        assert isinstance(y, Tensor)
+        found.append((gradient(columns, out), gradient(half, y)))
+        assert torch.equal(qkv, before[0])
+        assert torch.equal(delta, before[1])
+    for mine, other in zip(*found, strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_where_pytorch_does_not_tell_of_retained_graphs_the_value_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(donation, "_keeps_graph", None)
+    leaf, value, result = scan(donated=True)
+    before = value.detach().clone()
+    gradient(leaf, result)
+    assert torch.equal(value, before)
+
+
+@told
 @pytest.mark.parametrize(
-    ("rows", "free"),
-    [
-        ([(0, 2), (2, 3)], [5, 6]),
-        ([(4, 3), (0, 4)], []),
-        ([(1, 2), (5, 1)], [0, 3, 4, 6]),
-        ([(3, 1), (0, 3), (4, 0)], [4, 5, 6]),
-        ([(2, 2), (0, 0)], [0, 1, 4, 5, 6]),
-        ([], [0, 1, 2, 3, 4, 5, 6]),
-    ],
+    ("name", "places"),
+    # Of two layers: attention of the first, what follows it in both; the scan of one.
+    [("sasrec", 3), ("bert4rec", 3), ("mamba4rec", 1)],
 )
-def test_rows_of_no_sequence_are_cleared(rows: list[tuple[int, int]], free: list[int]) -> None:
-    out = torch.ones(7, 3)
-    given = torch.tensor(rows, dtype=torch.int64).view(-1, 2)
-    assert cleared(out, given) is out
-    assert [i for i in range(7) if out[i].sum() == 0] == free
+def test_models_donate(name: str, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.get(name)(30, 12)
+    item_seq, lengths = torch.randint(1, 31, (40, 11)), torch.arange(40) % 11 + 1
+    found = []
+    for keeps in (False, True):
+        # Asked of what is donated, and of nothing else.
+        asked = Mock(return_value=keeps)
+        monkeypatch.setattr(donation, "_keeps_graph", asked)
+        torch.manual_seed(7)  # dropout
+        loss = model.train().last_hidden(item_seq, lengths).sin().sum()
+        found.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
+        assert asked.call_count == places
+    for mine, other in zip(*found, strict=True):
+        assert (mine is None) == (other is None)
+        assert mine is None or torch.equal(mine, other)

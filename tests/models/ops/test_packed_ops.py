@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.ops.causal_conv1d import causal_conv1d
-from models.ops.rows import pad_rows, unpad_rows
+from models.ops.rows import clear_rest, pad_rows, unpad_rows
 from models.ops.selective_scan import selective_scan
 
 LENGTHS = (5, 1, 40, 17, 16, 2, 33, 3, 64, 7)
@@ -95,3 +95,21 @@ def test_offsets_and_lengths_are_one_or_the_other() -> None:
         selective_scan(**tensors, offsets=offsets(), lengths=torch.tensor([3]))
     with pytest.raises(ValueError, match="needed: "):
         selective_scan(**tensors)
+
+
+@pytest.mark.parametrize(
+    ("rows", "free"),
+    [
+        ([(0, 2), (2, 3)], [5, 6]),
+        ([(4, 3), (0, 4)], []),
+        ([(1, 2), (5, 1)], [0, 3, 4, 6]),
+        ([(3, 1), (0, 3), (4, 0)], [4, 5, 6]),
+        ([(2, 2), (0, 0)], [0, 1, 4, 5, 6]),
+        ([], [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_rows_of_no_sequence_are_cleared(rows: list[tuple[int, int]], free: list[int]) -> None:
+    both = torch.ones(7, 3), torch.ones(7, 5)
+    clear_rest(torch.tensor(rows, dtype=torch.int64).view(-1, 2), *both)
+    for out in both:
+        assert [i for i in range(7) if out[i].sum() == 0] == free
