@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ from report.command import parser
 from report.load import InputError
 from report.margins import HOSTED_TIME, KINDS, ROOT, Margins, Noise, is_hosted, load_margins
 from report.two_files import compare_files, noise_line
+from workloads.rank_all import RankAll
+from workloads.recommend import Recommend
+from workloads.serve_step import ServeStep
+from workloads.train_epoch import TrainEpoch
 
 REFERENCE = ROOT / "results" / "reference" / "quick-ml_100k.json"
 HEAD = "[tool.seqrec-bench.margins]\n"
@@ -92,6 +98,19 @@ def test_the_projects_own_margins_load() -> None:
     assert margins.policy("c", "step_time", "time").gate == "off"
     assert margins.policy("c", "cuda_allocated_peak", "deterministic").margin == 0.01
     assert margins.policy("c", "params", "deterministic").margin == 0
+
+
+@pytest.mark.parametrize("workload", [TrainEpoch, RankAll, Recommend, ServeStep])
+def test_parts_of_a_peak_gate_nothing_and_the_peak_does(workload: type) -> None:
+    """What a peak is made of changes with its moment: a part may grow while the peak falls."""
+    margins = load_margins()
+    phases = re.findall(r'yield "(\w+)"', inspect.getsource(workload.phases))
+    assert "weights" in phases
+    for name in phases:
+        assert margins.policy("c", f"memory_{name}", "memory_physical").gate == "off"
+        assert margins.policy("c", f"tensor_{name}_bytes", "deterministic").gate == "off"
+    assert margins.policy("c", "memory_peak", "memory_physical").gate == "hard"
+    assert margins.policy("c", "tensor_peak_bytes", "deterministic").gate == "hard"
 
 
 def test_every_kind_that_is_recorded_has_a_policy() -> None:
