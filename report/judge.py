@@ -176,7 +176,7 @@ def too_noisy(policy: Policy, half_width: float | None, base: float) -> str:
     limit = smallest(policy, base, None)
     if half_width is None or half_width <= limit:
         return ""
-    noise = f"±{_expm1(half_width):.1%}"
+    noise = f"±{fraction(half_width):.1%}"
     return f"A/A pairs differ by {noise}, the margin is {math.expm1(limit):.1%}"
 
 
@@ -254,7 +254,7 @@ def _judged(
     made = compare(metric, policy, verdict, reason, stage, pairs=pairs)
     sign = -1 if metric.better == "higher" else 1
     ends = [sign * end + 0.0 for end in (interval.estimate, interval.low, interval.high)]
-    shown = [end if absolute else _expm1(end) for end in (ends[0], min(ends), max(ends))]
+    shown = [end if absolute else fraction(end) for end in (ends[0], min(ends), max(ends))]
     known = [math.isfinite(end) for end in (ends[0], min(ends), max(ends))]
     change, low, high = (end if at else None for end, at in zip(shown, known, strict=True))
     return replace(
@@ -263,7 +263,7 @@ def _judged(
         low=low,
         high=high,
         alpha=interval.alpha,
-        margin=margin if absolute else _expm1(margin),
+        margin=margin if absolute else fraction(margin),
         absolute=absolute,
         method=interval.method,
     )
@@ -281,5 +281,6 @@ def _of_interval(interval: Interval, margin: float) -> tuple[Verdict, str]:
     return Verdict.INCONCLUSIVE, "the bounds reach across the margin"
 
 
-def _expm1(x: float) -> float:
-    return math.expm1(min(x, 700.0))
+def fraction(log_ratio: float) -> float:
+    """How much more head is than base, of base; the exponential of over 700 is no float."""
+    return math.expm1(min(log_ratio, 700.0))

@@ -7,7 +7,6 @@ compared; counted metrics and accuracy are, whatever the machine.
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from report.alike import other_method
-from report.judge import OF_THE_MACHINE
+from report.judge import OF_THE_MACHINE, fraction
 from report.margins import HOSTED_TIME, UNKNOWN_NOISE, Margins
 from report.screening import join_seeds, judge_one
 from report.sides import HARD_KEYS, CellResult, Results, Value, load_results
@@ -82,8 +81,7 @@ def noise_line(noise: Sequence[tuple[str, float]], of: str, unknown: str, *, hos
     line = unknown
     if noise:
         metric, widest = max(noise, key=lambda entry: entry[1])
-        apart = math.expm1(min(widest, 700.0))  # the exponential of more is no float
-        line = f"A/A {of} of this machine, at most ±{apart:.1%} ({metric})"
+        line = f"A/A {of} of this machine, at most ±{fraction(widest):.1%} ({metric})"
     if hosted:
         line += f"; a hosted runner, so that {HOSTED_TIME:.0%} of time is the margin"
     return line

@@ -69,8 +69,9 @@ class _AddNorm(torch.autograd.Function):
         (rows, width), wide = total.shape, up(total.shape[1], LANES)
         dnormed = torch.zeros(total.shape) if dnormed is None else dense(dnormed).contiguous()
         dsum = None if dsum is None else dense(dsum).contiguous()
-        dresidual = torch.empty(total.shape)
-        dx = None if not ctx.noise[1] else torch.empty(total.shape) if ctx.residual else dresidual
+        dresidual, dx = torch.empty(total.shape), None
+        if ctx.noise[1]:  # else they are equal; without a residual nobody asks for its gradient
+            dx = torch.empty(total.shape) if ctx.residual else dresidual
         parts = summed_parts(rows, 1)
         dgamma, dbeta = torch.zeros(2, len(parts), wide)
         scale = lanes(gamma, LANES)
