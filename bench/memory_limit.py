@@ -87,12 +87,11 @@ def limited(size: int | None, *, host: bool = True) -> Iterator[MemoryLimit]:
 
 
 def default_limit() -> int:
-    """Nine tenths of the machine's memory, or of what this container may use."""
+    """Nine tenths of the memory that this machine, this container or a group around it has."""
     own = [psutil.virtual_memory().total]
-    group = own_group()
-    for path in (_V1_LIMIT, *([group / "memory.max"] if group else [])):
+    for limit, _, _ in _counted_groups():
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            own.append(int(path.read_text()))
+            own.append(int(limit.read_text()))
     return int(DEFAULT_SHARE * min(own))
 
 
@@ -101,17 +100,23 @@ def available() -> int:
     of the groups that it lies in; files that the kernel keeps in memory give way.
     """
     free = [psutil.virtual_memory().available]
-    group = own_group()
-    groups = [group, *group.parents] if group else []
-    v2 = [(at / "memory.max", at / "memory.current", "") for at in groups]
-    v1 = (_V1_LIMIT, _V1_LIMIT.with_name("memory.usage_in_bytes"), "total_")
-    for limit, used, prefix in (v1, *v2):
+    for limit, used, prefix in _counted_groups():
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
             room = int(limit.read_text()) - int(used.read_text())
             lines = map(str.split, (limit.parent / "memory.stat").read_text().splitlines())
             kinds = {f"{prefix}{kind}" for kind in ("active_file", "inactive_file")}
             free.append(room + sum(int(count) for kind, count in lines if kind in kinds))
     return max(0, min(free))
+
+
+def _counted_groups() -> Iterator[tuple[Path, Path, str]]:
+    """Files with limit and use of each group that this process's memory counts to, and what its
+    kinds in memory.stat begin with.
+    """
+    yield _V1_LIMIT, _V1_LIMIT.with_name("memory.usage_in_bytes"), "total_"
+    if group := own_group():
+        for at in (group, *group.parents):
+            yield at / "memory.max", at / "memory.current", ""
 
 
 def own_group() -> Path | None:

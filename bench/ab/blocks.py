@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.findings import Findings
 from bench.journal import Journal, Manifest
 from bench.memory_limit import available
 from bench.options import Options
+from bench.overhead import REPEATS
 from bench.process import Worker
 from bench.runner import Runner
 from measure.record import Record
@@ -64,11 +66,11 @@ class Blocks:
         held = {} if _ran_out(timed) else self._pass(cell, "memory", well)
         if _ran_out(timed) or _ran_out(held):
             self._alone.add(cell.cell_id)
-            return self(cell, order)
+            again = self(cell, order).items()
+            return {n: _with_repeat(made, _seconds(timed, held, of=n)) for n, made in again}
         records = {}
         for name in order:
-            passes = [found[name] for found in (timed, held) if name in found]
-            seconds = sum(sum(found.phases.values()) for found in passes)
+            seconds = _seconds(timed, held, of=name)
             records[name], _ = self._runners[name].record(
                 cell, started, seconds, [timed[name]], held.get(name)
             )
@@ -112,6 +114,17 @@ def by_turns(workers: Sequence[Worker]) -> None:
 
 def _ran_out(passes: Mapping[Name, Findings]) -> bool:
     return any(found.status == "oom" for found in passes.values())
+
+
+def _seconds(*passes: Mapping[Name, Findings], of: Name) -> float:
+    """What a side's workers took, its turns alone."""
+    return sum(sum(found[of].phases.values()) for found in passes if of in found)
+
+
+def _with_repeat(record: Record, before: float) -> Record:
+    """The record of a block measured again, with the seconds of that which ran out of memory."""
+    overhead = {**record.overhead, REPEATS: {REPEATS: before}}
+    return replace(record, overhead=overhead, wall_s=record.wall_s + before)
 
 
 def _has_room_for(worker: Worker, *, like: Worker) -> bool:

@@ -142,10 +142,13 @@ def test_what_is_available_is_the_containers_too(
         ):  # fmt: skip
             (group / name).write_text(text)
     assert available() == 130_000_000
+    assert default_limit() == 270_000_000
     (inner / "memory.max").write_text("max\n")
     assert available() == 130_000_000
+    assert default_limit() == 270_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert available() > 2**28
+    assert default_limit() > 270_000_000
 
 
 @needs_linux

@@ -208,5 +208,10 @@ def test_what_runs_out_of_memory_is_measured_again_alone(tmp_path: Path) -> None
     records = measure(TRAINED, NAMES)
     assert {record.status for record in records.values()} == {"oom"}
     assert all(record.overhead["time"]["interpreter"] > 0 for record in records.values())
+    lost = [record.overhead["repeats"]["repeats"] for record in records.values()]
+    assert max(lost) > 0
+    assert all(
+        record.wall_s > seconds for record, seconds in zip(records.values(), lost, strict=True)
+    )
     assert measure._alone == {TRAINED.cell_id}
     assert not any("memory_peak" in record.metrics for record in records.values())
