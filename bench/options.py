@@ -189,11 +189,12 @@ class Options:
         if cpus is None:
             return tuple(allotted)
         allowed = sorted(os.sched_getaffinity(0))
-        if not set(cpus) <= set(allowed) or len(set(cpus)) < threads:
-            raise OptionError(
-                f"--cpus {self._text('--cpus')}: at least {threads} (--threads) of"
-                f" {', '.join(map(str, allowed))} are allowed, or all"
-            )
+        said = f"--cpus {self._text('--cpus')}: numbers of processors"
+        if not set(cpus) <= set(allowed):
+            names = ", ".join(map(str, allowed))
+            raise OptionError(f"{said}; this process may use {names}, or all of them (all)")
+        if len(set(cpus)) < threads:
+            raise OptionError(f"{said}, as many as --threads ({threads}) or more")
         return tuple(sorted(set(cpus)))
 
     def _device(self) -> str:

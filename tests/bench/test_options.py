@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from bench.options import TEXTS, OptionError, Options
 from bench.session import Session, _public
 from data.log import DataError
+from measure.processor import physical_cores
 
 Make = Callable[..., Options]
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +37,7 @@ WRONG = [
     ({"cell_timeout": "soon"}, "--cell-timeout 'soon': a number of seconds"),
     ({"order_seed": "x"}, "--order-seed 'x': whole numbers from 0"),
     ({"repeats": "-1"}, "--repeats '-1': whole numbers from 0"),
-    ({"cpus": "99999"}, "--cpus 99999: at least"),
+    ({"cpus": "99999"}, "--cpus 99999: numbers of processors; this process may use"),
     ({"energy": "estimate"}, "--energy 'estimate': auto, off or such as estimate=65 (watts)"),
     ({"energy": "estimate=0"}, "--energy 'estimate=0': auto, off or"),
     ({"allocator": "jemalloc"}, "--allocator 'jemalloc': choose from kept, system"),
@@ -56,6 +58,16 @@ def test_a_wrong_option_is_refused_by_name(
         options(**given)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or physical_cores() < 2,
+    reason="needs two cores that a process can be bound to",
+)
+def test_fewer_processors_than_threads_are_refused(options: Make) -> None:
+    core = min(os.sched_getaffinity(0))
+    with pytest.raises(OptionError, match=rf"--cpus {core}: .* as many as --threads \(2\)"):
+        options(cpus=str(core), threads="2")
 
 
 @pytest.mark.parametrize(
