@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import models
 from bench.cell import Cell
+from bench.equal_work import EqualWork
 from data.batches import Objective
 
 NO_MODEL = "none"  # the `load` workload has none
@@ -38,7 +39,8 @@ class Block:
     Args:
         stateful: only for models that keep a state between events.
         scenarios: how requests come, of SCENARIOS; `latency_target` in seconds for `server`.
-        tokens: where set, the batch size is tokens / L, so that every length has equal work.
+        tokens: where set, a batch has about so many events, so that every length has equal work
+            (bench/equal_work.py), up to the length that holds the longest history.
     """
 
     workload: str
@@ -81,25 +83,39 @@ class Choices:
     min_count: int = 5
 
 
-def cells_of(blocks: tuple[Block, ...], choices: Choices) -> list[Cell]:
-    """The blocks' cells under the choices, in order, each once."""
+def cells_of(
+    blocks: tuple[Block, ...], choices: Choices, logs: Mapping[str, EqualWork] | None = None
+) -> list[Cell]:
+    """The blocks' cells under the choices, in order, each once.
+
+    Args:
+        logs: by the data sets' names; without them histories are taken to be as long as L.
+    """
     narrowed = [dataclasses.replace(b, scenarios=_scenarios(b, blocks, choices)) for b in blocks]
-    return list(dict.fromkeys(itertools.chain.from_iterable(_expand(b, choices) for b in narrowed)))
+    made = (_expand(b, choices, logs or {}) for b in narrowed)
+    return list(dict.fromkeys(itertools.chain.from_iterable(made)))
 
 
-def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
+def _expand(block: Block, choices: Choices, logs: Mapping[str, EqualWork]) -> Iterator[Cell]:
     if choices.workloads and block.workload not in choices.workloads:
         return
+    seq_lens = choices.seq_lens or block.seq_lens
     for seed, scenario, seq_len, dataset, batch_size, model in itertools.product(
         choices.seeds or block.seeds,
         block.scenarios,
-        choices.seq_lens or block.seq_lens,
+        seq_lens,
         choices.datasets or block.datasets,
         choices.batch_sizes or block.batch_sizes,
         _models(block, choices),
     ):
+        log = logs.get(dataset) if block.tokens else None
+        if log is not None and seq_len not in log.telling(seq_lens):
+            continue
+        objective = _objective(model, block, choices)
         if block.tokens and not choices.batch_sizes:
             batch_size = max(1, block.tokens // seq_len)
+            if log is not None:
+                batch_size = log.batch_size(block.tokens, objective, seq_len)
         if scenario == "offline" and not choices.batch_sizes:
             batch_size = _OFFLINE_BATCH
         served = scenario == "server"
@@ -107,7 +123,7 @@ def _expand(block: Block, choices: Choices) -> Iterator[Cell]:
             model=model,
             workload=block.workload,
             dataset=dataset,
-            objective=_objective(model, block, choices),
+            objective=objective,
             seq_len=seq_len,
             batch_size=batch_size,
             dtype=choices.dtype,

@@ -12,6 +12,7 @@ from typing import Any
 
 import data
 from bench.cell import Cell
+from bench.equal_work import EqualWork, left_out
 from bench.estimate import in_words, total_seconds
 from bench.hold import HeldError, Hold
 from bench.journal import (
@@ -49,6 +50,7 @@ class Session:
     cells: list[Cell]
     dataset_line: str
     data_hashes: dict[str, str]
+    left_out: list[str] = field(default_factory=list)  # lengths that say nothing new, in words
     records: dict[str, Record] = field(default_factory=dict)
     selected: int = 0
     measured: list[Record] = field(default_factory=list)  # by this start, not kept from another
@@ -70,13 +72,16 @@ class Session:
         _check_load(cells, options)
         require_writable(options.results)
         logs = {name: _read(name, options) for name in sorted({cell.dataset for cell in cells})}
+        filled = {name: EqualWork(log) for name, log in logs.items()}
+        planned, cells = cells, cells_of(SUITES[options.suite], options.choices, filled)
+        shorter = left_out(planned, cells, filled)
         # A path stays what the cell is called by; `auto` becomes the name of what it found.
         names = {name: logs[name].name if name == "auto" else name for name in logs}
         cells = [dataclasses.replace(c, dataset=names[c.dataset]) for c in cells]
         _check_logs(cells, {names[name]: log for name, log in logs.items()})
         line = "; ".join(_line(log, chosen=name == "auto") for name, log in logs.items())
         hashes = {names[name]: log.sequence_hash for name, log in logs.items()}
-        return cls(options, list(dict.fromkeys(cells)), line, hashes)
+        return cls(options, list(dict.fromkeys(cells)), line, hashes, shorter)
 
     def hold(self) -> None:
         """Keep other runs out of the results folder until this one ends: their work would be in the
@@ -136,7 +141,8 @@ class Session:
         to_do = [cell for cell in selected if self.runner.kept(cell) is None]
         self.progress = CellProgress(to_do, past)
         expected = in_words(total_seconds(to_do, past))
-        lines = [f"suite {options.suite}: {len(to_do)} cells to measure, about {expected}"]
+        lines = [*self.left_out]
+        lines.append(f"suite {options.suite}: {len(to_do)} cells to measure, about {expected}")
         lines += [f"{name} is damaged ({why}): made anew" for name, why in journal.damaged.items()]
         kept = len(selected) - len(to_do)
         if kept:

@@ -66,7 +66,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
         Block("rank_all", (200,), ("ml_1m",), batch_sizes=(256,)),
         Block("rank_all", (50,), ("amazon_beauty", "amazon_video_games"), batch_sizes=(256,)),
     ),
-    # Length: equal tokens a batch, histories that are long enough for each L.
+    # Length: as many events in every batch, in histories that are long enough for each L.
     "scaling": (
         Block("train_epoch", _LENGTHS, (_LONG,), tokens=16384, round_seconds=3.0),
         Block("recommend", _LENGTHS, (_LONG,), batch_sizes=(1,), requests=100, round_seconds=0.5),
