@@ -40,7 +40,8 @@ class CellTable:
         """Print the cell's line; `kept` where an earlier start measured it."""
         self._reporter.ensure_newline()
         if not self._reporter.isatty:
-            self._reporter.write_line(f"  {record.cell_id}: {headline(record)}")
+            flags = f" ({', '.join(record.flags)})" if record.flags else ""
+            self._reporter.write_line(f"  {record.cell_id}: {headline(record)}{flags}")
             return
         if not self._done:
             self._reporter.write_line(self._header(), bold=True)

@@ -49,7 +49,8 @@ class Crossover:
     """Where two curves change places.
 
     Args:
-        status: "between" (the curves cross within what both were measured at), "above the longest"
+        status: "between" (the curves cross within what both were measured at, and no measured
+            length says otherwise), "above the longest"
             or "below the shortest" (if they cross, then there), "apart" (their ratio does not
             change with L), or "not fitted" (see `reason`).
         length: of the crossing, for "between" only.
@@ -116,7 +117,15 @@ def crossover(first: Curve, second: Curve, *, seed: int = 0) -> Crossover:
         fits.append(fit)
     if max(fit.shortest for fit in fits) >= min(fit.longest for fit in fits):
         return replace(known, reason="no range of lengths was measured of both")
-    return _cross(known, fits[0], fits[1], seed)
+    found = _cross(known, fits[0], fits[1], seed)
+    if found.length is None or found.bracket is None:
+        return found
+    if found.bracket[0] <= found.length <= found.bracket[1]:
+        return found
+    reason = (
+        f"the fitted curves cross at L={_round(found.length)}, where what was measured does not"
+    )
+    return replace(known, reason=reason)
 
 
 def _cross(known: Crossover, first: Scaling, second: Scaling, seed: int) -> Crossover:

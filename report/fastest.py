@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from report.curves import samples_of, values_of
 from report.hodges_lehmann import unpaired
+from report.labels import listed
 from report.series import EXTRAPOLATED, Panel
 
 _TAIL = 0.025
@@ -24,8 +25,10 @@ class Fastest:
 
     Args:
         low, high: the 95% interval of the ratio, infinite or 0 where a side has one value alone.
-        over: "rounds" or "processes".
+        over: "rounds of one run" or "processes".
         extrapolated: whether a time was scaled up from a part of an epoch.
+        disturbed: models at L that were measured while others used the processor or it was
+            throttled. They may be faster than that, so that who is fastest is not known.
     """
 
     seq_len: int
@@ -36,21 +39,29 @@ class Fastest:
     high: float
     over: str
     extrapolated: bool
+    disturbed: tuple[str, ...] = ()
 
     @property
     def told_apart(self) -> bool:
-        return self.low > 1
+        return self.low > 1 and not self.disturbed
 
     def in_words(self) -> str:
         """ "SASRec at L=50 (1.31 times as fast as GRU4Rec, 95% over rounds: 1.20 to 1.44)"."""
         at = f"at L={self.seq_len:,}"
         ratio = f"{self.ratio:.2f} times as fast as {self.second}"
+        if self.disturbed:
+            return f"{self.first} {at} ({ratio}, {not_sure(self.disturbed)})"
         if math.isinf(self.high):
             return f"{self.first} {at} ({ratio}, one value each)"
         interval = f"95% over {self.over}: {self.low:.2f} to {self.high:.2f}"
         if not self.told_apart:
             return f"{self.first} {at} ({ratio}, but they can't be told apart, {interval})"
         return f"{self.first} {at} ({ratio}, {interval})"
+
+
+def not_sure(disturbed: Sequence[str]) -> str:
+    """Why nobody is said to be the fastest, of the models that were disturbed; one or more."""
+    return f"not sure: the processor was busy or throttled during {listed(disturbed)}"
 
 
 def fastest(panel: Panel, metric: str) -> list[Fastest]:
@@ -76,8 +87,9 @@ def _at(panel: Panel, metric: str, seq_len: int) -> Fastest | None:
         ratio=at[second].value / at[first].value,
         low=math.exp(interval.low),
         high=math.exp(interval.high),
-        over="processes" if several else "rounds",
+        over="processes" if several else "rounds of one run",
         extrapolated=scaled,
+        disturbed=tuple(label for label, point in at.items() if point.disturbed),
     )
 
 

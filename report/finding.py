@@ -1,6 +1,6 @@
 """What the run says in one sentence per data set, and no more than it says.
 
-At the longest L that most models share: the fastest to train, the most accurate, and whether the
+At the longest L that most models share: the shortest epoch, the most accurate, and whether the
 gap to the second is larger than the spread over seeds. An extrapolated time or a missing model is
 said too. `finding` says what all of it comes to, for the head of a page.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from report.crossover import APART, BETWEEN, UNKNOWN, Crossover, crossover
 from report.curves import curve_of
-from report.facets import cells
-from report.fastest import fastest
-from report.labels import number, time_unit
+from report.facets import CLOZE, cells
+from report.fastest import fastest, not_sure
+from report.labels import listed, number, time_unit
 from report.load import Run
 from report.series import Line, Panel, Point, panels
 from report.significance import Contrast, contrasts_at
@@ -49,18 +49,37 @@ def rank(panel: Panel, metric: str, *, highest: bool) -> Ranked | None:
 
 
 def _fastest(panel: Panel) -> str | None:
+    panel, others = _one_task(panel)
     ranked = rank(panel, "epoch_time", highest=False)
     if ranked is None:
         return None
     (line, point), (second, next_point) = ranked.entries[:2]
     unit = time_unit(point.value)
     estimated = " (extrapolated)" if point.extrapolated or next_point.extrapolated else ""
+    troubled = [entry.label for entry, at in ranked.entries if at.disturbed]
+    unsure = f"; {not_sure(troubled)}" if troubled else ""
     return (
-        f"{_where(panel, ranked)} the fastest to train is {line.label}: "
-        f"{number(point.value / unit.size)} {unit.name} an epoch, "
-        f"{next_point.value / point.value:.2f} times as fast as {second.label}{estimated}"
-        f"{_absent(panel, ranked)}."
+        f"{_where(panel, ranked)} the shortest epoch is {line.label}'s: "
+        f"{number(point.value / unit.size)} {unit.name}, "
+        f"{next_point.value / point.value:.2f} times as fast as {second.label}'s{estimated}"
+        f"{unsure}{_absent(panel, ranked)}{others}."
     )
+
+
+def _one_task(panel: Panel) -> tuple[Panel, str]:
+    """The panel without epochs of another task than most, and who was left out for that: the cloze
+    task predicts a part of the events, and its epochs are shorter for it.
+    """
+    causal = [line for line in panel.lines if not _is_cloze(line)]
+    left = [line.label for line in panel.lines if _is_cloze(line)]
+    if not causal or not left:
+        return panel, ""
+    said = f"; an epoch of {listed(left)} is another task and is not compared"
+    return Panel(panel.title, causal, panel.facets), said
+
+
+def _is_cloze(line: Line) -> bool:
+    return any(cell.facets["objective"] == CLOZE for group in line.cells.values() for cell in group)
 
 
 def _most_accurate(panel: Panel) -> str | None:
@@ -104,7 +123,7 @@ def finding(runs: Sequence[Run]) -> str:
     """
     served = [c for c in cells(runs, "recommend") if c.record.config.get("batch_size") == 1]
     parts = [
-        _speed(_widest(panels(cells(runs, "train_epoch"))), "epoch_time", "to train"),
+        _speed(_widest(panels(cells(runs, "train_epoch"))), "epoch_time", "through an epoch"),
         _speed(_widest(panels(served)), "latency_p50", "to answer one user"),
         _accuracy(_widest(panels(cells(runs, "fit")))),
     ]
@@ -117,9 +136,12 @@ def _widest(found: Sequence[Panel]) -> Panel | None:
 
 
 def _speed(panel: Panel | None, metric: str, doing: str) -> str:
-    """ "On ML-1M the fastest to train is SASRec at L=50 (...) and GRU4Rec at L=4,096 (...)."."""
-    ends = fastest(panel, metric) if panel is not None else []
-    if panel is None or not ends:
+    """ "On ML-1M the fastest to answer is SASRec at L=50 (...) and GRU4Rec at L=800 (...)."."""
+    if panel is None:
+        return ""
+    panel, others = _one_task(panel) if metric == "epoch_time" else (panel, "")
+    ends = fastest(panel, metric)
+    if not ends:
         return ""
     curves = {line.label: curve_of(line, metric) for line in panel.lines}
     short, long = ends[0], ends[-1]
@@ -133,7 +155,7 @@ def _speed(panel: Panel | None, metric: str, doing: str) -> str:
     for curve in curves.values():
         if curve.oom_from is not None:
             said += f"; {curve.label} ran out of memory at L={curve.oom_from:,}"
-    return f"{said}."
+    return f"{said}{others}."
 
 
 def _crossed(found: Crossover) -> str:
@@ -161,14 +183,10 @@ def _accuracy(panel: Panel | None) -> str:
     said = f"The highest NDCG@10 on {dataset} at L={ranked.seq_len:,} is {best.label}'s, "
     said += f"{point.value:.4f}"
     if same:
-        said += f", but {_listed(same)} can't be told apart from it"
+        said += f", but {listed(same)} can't be told apart from it"
     if lower:
-        said += f"; {_listed(lower)} {'is' if len(lower) == 1 else 'are'} lower"
+        said += f"; {listed(lower)} {'is' if len(lower) == 1 else 'are'} lower"
     return f"{said} ({_tested([contrast for _, contrast in beside])})."
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def _tested(beside: Sequence[Contrast]) -> str:

@@ -7,6 +7,7 @@ here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -96,3 +97,8 @@ def lengths(values: list[int]) -> str:
     if len(values) > 4:
         return f"L={values[0]} to {values[-1]} ({len(values)} lengths)"
     return "L=" + ", ".join(str(value) for value in values)
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "A", "A and B", "A, B and C"; of one name or more."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from measure.record import DISTURBING
 from report.facets import CLOZE, FACETS, Cell, settings
 from report.labels import model_label, one_line, order_of
 
@@ -29,6 +30,7 @@ class Point:
     high: float
     n: int
     extrapolated: bool
+    disturbed: bool = False  # others were at work on its processors, or they were throttled
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,8 @@ def _point(seq_len: int, group: Sequence[Cell], metric: str) -> Point | None:
         return None
     value = typical(values, good[0].metrics[metric].kind)
     estimated = metric in EXTRAPOLATED and any("extrapolated" in record.flags for record in good)
-    return Point(seq_len, value, min(values), max(values), len(values), estimated)
+    troubled = any(set(DISTURBING) & set(record.flags) for record in good)
+    return Point(seq_len, value, min(values), max(values), len(values), estimated, troubled)
 
 
 def _gap(seq_len: int, group: Sequence[Cell], metric: str) -> Gap | None:

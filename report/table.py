@@ -17,6 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from measure.record import DISTURBING
 from report.facets import CLOZE, Cell, cells, settings
 from report.labels import BYTES, model_label, number, one_line, order_of, time_unit
 from report.load import Run
@@ -25,6 +26,7 @@ from report.series import EXTRAPOLATED, settings_text, typical
 
 # Under these conditions all rows of one table were measured; the rest may differ by workload.
 _TABLE = ("run", "dataset", "machine", "commit", "device", "dtype", "threads")
+_TIMED = ("time", "tail", "derived")  # kinds of metrics that suffer from others' work
 Group = list[Cell]
 
 
@@ -191,6 +193,8 @@ def _texts(chosen: Group) -> dict[str, str]:
         text = column.write(typical(values, kind))
         if column.metric in EXTRAPOLATED and any("extrapolated" in r.flags for r in good):
             text = f"~{text}"
+        if kind in _TIMED and any(set(DISTURBING) & set(r.flags) for r in good):
+            text = f"{text} !"
         if kind == "accuracy":
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
             text, texts["seeds"] = text + spread, f"n={len(values)}"
@@ -211,6 +215,8 @@ def _print_rows(rows: Sequence[dict[str, str]], title: str, console: Console) ->
         _print(_table(rows, ["model", "L", *accuracy], title), console)
     if any(text.startswith("~") for row in rows for text in row.values()):
         console.print(Text("~ extrapolated from a part of an epoch"))
+    if any(text.endswith(" !") for row in rows for text in row.values()):
+        console.print(Text("! measured while the processor was busy or throttled"))
 
 
 def _table(rows: Sequence[dict[str, str]], shown: Sequence[str], title: str) -> Table:

@@ -172,3 +172,14 @@ def test_a_crossing_at_the_end_of_what_was_measured_is_held_or_left_open() -> No
         inside += (found.low or 0) <= truth <= (found.high or np.inf)
     print(f"\nat the end: {inside / 3:.1f}%")
     assert inside >= 0.92 * 300
+
+
+def test_a_fitted_crossing_gives_way_to_what_was_measured() -> None:
+    """The curves cross at 430; at 512 the one that is ahead below it still was."""
+    one = measured("A", lambda at: 30 + at / 10)
+    other = measured("B", lambda at: (10 + at * (20 / 430 + 0.1)) * (0.92 if at == 512 else 1.0))
+    found = crossover(one, other)
+    assert found.bracket == (512, 1024)
+    assert (found.status, found.length) == (UNKNOWN, None)
+    assert "the curves cross at L=4" in found.reason
+    assert "the medians change places between L=512 and L=1,024" in found.in_words()

@@ -33,16 +33,16 @@ def test_the_fastest_at_either_end_and_the_crossover_with_its_interval(made, sai
     sasrec = timed(made, "sasrec", lambda at: 1 + at / 50)
     gru = timed(made, "gru4rec", lambda at: 5 + at / 100)
     text = said([*sasrec, *gru])
-    assert text.startswith("On ML-100K the fastest to train is SASRec at L=50 (2.")
+    assert text.startswith("On ML-100K the fastest through an epoch is SASRec at L=50 (2.")
     assert "and GRU4Rec at L=800 (" in text
-    assert "times as fast as SASRec, 95% over rounds: 1." in text
+    assert "times as fast as SASRec, 95% over rounds of one run: 1." in text
     assert "; they cross at L=390 (95%: " in text
 
 
 def test_two_that_can_not_be_told_apart_are_said_to_be_so(made, said):
     one = timed(made, "sasrec", lambda at: at / 50, noise=0.2)
     other = timed(made, "gru4rec", lambda at: at / 50, noise=0.2)
-    assert "but they can't be told apart, 95% over rounds: " in said([*one, *other])
+    assert "but they can't be told apart, 95% over rounds of one run: " in said([*one, *other])
 
 
 def test_few_lengths_give_no_fitted_crossover_but_its_neighbours(made, said):
@@ -62,6 +62,27 @@ def test_a_model_out_of_memory_and_a_scaled_time_are_said(made, said):
     text = said([*records, *sasrec, made.train("sasrec", 800, **gone)])
     assert "; SASRec ran out of memory at L=800." in text
     assert "extrapolated from a part of an epoch" in text
+
+
+def test_nobody_is_the_fastest_while_others_were_at_work(made, said):
+    gru = timed(made, "gru4rec", lambda at: at / 100)
+    sasrec = timed(made, "sasrec", lambda at: at / 50)
+    sasrec[-1] = replace(sasrec[-1], flags=["contended"])
+    text = said([*gru, *sasrec])
+    assert "GRU4Rec at L=50 (2.01 times as fast as SASRec, 95%" in text
+    assert "L=800 (2.0" in text
+    assert "not sure: the processor was busy or throttled during SASRec)" in text
+
+
+def test_epochs_of_two_tasks_are_not_compared(made, said):
+    causal = timed(made, "gru4rec", lambda at: at / 50) + timed(made, "sasrec", lambda at: at / 40)
+    cloze = [
+        replace(record, config=record.config | {"objective": "cloze"})
+        for record in timed(made, "bert4rec", lambda at: at / 200)
+    ]
+    text = said([*causal, *cloze])
+    assert text.startswith("On ML-100K the fastest through an epoch is GRU4Rec at L=50 (1.2")
+    assert text.endswith("; an epoch of BERT4Rec (cloze) is another task and is not compared.")
 
 
 def test_accuracies_that_are_not_told_apart_are_named(made, said):

@@ -141,9 +141,28 @@ def test_findings_name_the_fastest_the_length_and_who_is_missing(made, run_json)
     records.append(made.train("mamba4rec", 200, **gone))
     (sentence,) = findings(load_runs([run_json(records)]))
     assert sentence == (
-        "On ML-100K at L=200 the fastest to train is GRU4Rec: 2.80 s an epoch, "
-        "2.14 times as fast as SASRec; no number for Mamba4Rec."
+        "On ML-100K at L=200 the shortest epoch is GRU4Rec's: 2.80 s, "
+        "2.14 times as fast as SASRec's; no number for Mamba4Rec."
     )
+
+
+def test_findings_and_rows_say_who_was_measured_beside_other_work(made, run_json):
+    records = [made.train("gru4rec", 200), made.train("sasrec", 200, flags=["contended"])]
+    runs = load_runs([run_json(records)])
+    (sentence,) = findings(runs)
+    assert sentence.endswith("; not sure: the processor was busy or throttled during SASRec.")
+    rows = {row["model"]: row for row in table_rows(cells(runs))}
+    assert rows["SASRec"]["epoch"] == "6.00 s !"
+    assert rows["SASRec"]["peak MiB"] == "327"
+    assert rows["GRU4Rec"]["epoch"] == "2.80 s"
+    assert "! measured while the processor was busy or throttled" in printed(runs)
+
+
+def test_findings_do_not_compare_epochs_of_two_tasks(made, run_json):
+    records = [made.train(name, 200) for name in ("gru4rec", "sasrec")]
+    records.append(made.train("bert4rec", 200, objective="cloze"))
+    (sentence,) = findings(load_runs([run_json(records)]))
+    assert sentence.endswith("an epoch of BERT4Rec (cloze) is another task and is not compared.")
 
 
 def test_one_model_alone_gives_no_finding(made, run_json):
