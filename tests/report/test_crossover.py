@@ -181,5 +181,5 @@ def test_a_fitted_crossing_gives_way_to_what_was_measured() -> None:
     found = crossover(one, other)
     assert found.bracket == (512, 1024)
     assert (found.status, found.length) == (UNKNOWN, None)
-    assert "the curves cross at L=4" in found.reason
+    assert "the fitted curves cross at L=490, where" in found.reason
     assert "the medians change places between L=512 and L=1,024" in found.in_words()
