@@ -15,6 +15,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from measure.record import DISTURBING
 from report.facets import FACETS, cells
 from report.labels import number, time_unit
 from report.load import Run
@@ -46,6 +47,8 @@ class Budget:
         target: NDCG@10 on the validation items.
         reached, seeds: how many of the seeds reach it.
         joules: None where no energy was measured; `energy_source` says by what it was.
+        disturbed: a seed was trained while the processor was busy or throttled, so that `seconds`
+            may be too long; epochs are not.
     """
 
     panel: Panel
@@ -60,6 +63,7 @@ class Budget:
     seconds: Cost
     joules: Cost | None
     energy_source: str
+    disturbed: bool = False
 
     def in_words(self) -> str:
         """ "SASRec at L=50 reaches 95% of the best NDCG@10 after 31 epochs, 12.0 s"."""
@@ -70,7 +74,7 @@ class Budget:
             return f"{lead} does not reach {goal} in {tried}{self._seeds()}"
         joules = self.joules.value if self.joules else None
         energy = f", {number(joules)} J ({self.energy_source})" if joules is not None else ""
-        took = _duration(self.seconds.value)
+        took = _duration(self.seconds.value) + self._busy()
         return f"{lead} reaches {goal} after {self.epochs.value:g} epochs, {took}{energy}" + (
             "" if self.reached == self.seeds else self._seeds()
         )
@@ -78,9 +82,13 @@ class Budget:
     def took(self) -> str:
         """ "SASRec 12.0 s", or "SASRec more than 76.0 s (1 of 3 seeds)"."""
         if self.seconds.value is None:
-            return f"{self.label} more than {_duration(self.seconds.beyond)}{self._seeds()}"
+            beyond = _duration(self.seconds.beyond) + self._busy()
+            return f"{self.label} more than {beyond}{self._seeds()}"
         some = "" if self.reached == self.seeds else self._seeds()
-        return f"{self.label} {_duration(self.seconds.value)}{some}"
+        return f"{self.label} {_duration(self.seconds.value)}{self._busy()}{some}"
+
+    def _busy(self) -> str:
+        return " (processor busy)" if self.disturbed else ""
 
     def _seeds(self) -> str:
         return f" ({self.reached} of {self.seeds} seed{'s' if self.seeds > 1 else ''})"
@@ -159,6 +167,9 @@ def _budget(
         seconds=seconds,
         joules=None if each is None else _times(epochs, each),
         energy_source=source,
+        disturbed=any(
+            set(DISTURBING) & set(cell.record.flags) for cell in line.cells.get(seq_len, [])
+        ),
     )
 
 

@@ -96,3 +96,15 @@ def test_joules_are_the_epochs_times_those_of_the_same_cell_in_training(made, le
 def test_records_without_a_validation_curve_give_no_budget(made, run_json):
     records = [made.fit("sasrec", 50, 0, samples={})]
     assert budgets(load_runs([run_json(records)])) == []
+
+
+def test_seconds_of_a_busy_processor_are_marked(made, run_json):
+    kept = {"valid_ndcg@10": [0.1], "seconds": [2.0]}
+    records = [
+        made.fit("sasrec", 50, 0, samples=kept),
+        made.fit("gru4rec", 50, 0, samples=kept, flags=["contended"]),
+    ]
+    found = {one.model: one for one in budgets(load_runs([run_json(records)]), (0.95,))}
+    assert found["sasrec"].took() == "SASRec 2.00 s"
+    assert found["gru4rec"].took() == "GRU4Rec 2.00 s (processor busy)"
+    assert found["gru4rec"].in_words().endswith("after 1 epochs, 2.00 s (processor busy)")
