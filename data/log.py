@@ -80,7 +80,8 @@ def _choose(
         if name in found:
             return name
     looked_for = f"column {wanted!r}" if wanted else f"{role} column ({', '.join(known)})"
-    raise DataError(f"{where}: no {looked_for}; its columns are {', '.join(found)}")
+    remedy = "" if wanted else f" (--columns {role}=NAME says which)"
+    raise DataError(f"{where}: no {looked_for}; its columns are {', '.join(found)}{remedy}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report.crossover import APART, BETWEEN, UNKNOWN, Crossover, crossover
+from report.crossover import APART, BETWEEN, Crossover, crossover
 from report.curves import curve_of
 from report.facets import CLOZE, cells
 from report.fastest import fastest, not_sure
@@ -164,8 +164,7 @@ def _crossed(found: Crossover) -> str:
         return f"; they cross at {found.where()}"
     if found.bracket is not None:
         low, high = found.bracket
-        why = f" ({found.reason})" if found.status == UNKNOWN else ""
-        return f"; they change places between L={low:,} and {high:,}{why}"
+        return f"; they change places between L={low:,} and {high:,}"
     return "; where they cross is not clear" if found.status != APART else ""
 
 
@@ -196,4 +195,4 @@ def _tested(beside: Sequence[Contrast]) -> str:
     over = [f"{min(n):,} {name}" for n, name in ((seeds, "seeds"), (users, "users")) if n]
     if not over:
         return "one seed, no test"
-    return f"paired t tests over {' and '.join(over)}, Holm over all pairs, 5%"
+    return f"paired tests over {' and '.join(over)}, 5% over all pairs"

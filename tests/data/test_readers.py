@@ -171,7 +171,7 @@ BAD = [
     (
         "no_item.csv",
         _text("user,thing\n1,2\n"),
-        r"no item column \(item, .*; its columns are user, thing",
+        r"no item column \(item, .*; its columns are user, thing \(--columns item=NAME says",
     ),
     ("no_user.parquet", _table(a=[1], item=[2]), r"no user column .*; its columns are a, item"),
     ("empty.csv", _text(""), "the file is empty"),
