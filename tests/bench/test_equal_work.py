@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from bench.equal_work import EqualWork, left_out
 from bench.matrix import Block, Choices, cells_of
+from bench.options import Options
+from bench.session import Session
 from data.batches import Objective, train_batches
 from data.interactions import Interactions
 
@@ -63,3 +67,16 @@ def test_all_models_of_a_length_have_one_batch_size(work: EqualWork) -> None:
         sizes.setdefault(cell.seq_len, set()).add(cell.batch_size)
     assert all(len(of_length) == 1 for of_length in sizes.values())
     assert min(sizes[64]) > EVENTS // 64
+
+
+def test_a_run_says_which_lengths_it_leaves_out(options: Callable[..., Options]) -> None:
+    chosen = options(
+        suite="scaling", dataset="synthetic_u60_i50_n70", model="gru4rec", seq_len="50,100,200,512"
+    )
+    session = Session.prepare(chosen)
+    epochs = [c.seq_len for c in session.cells if c.workload == "train_epoch"]
+    assert sorted(epochs) == [50, 100]
+    assert len(session.cells) > len(epochs)
+    (line,) = session.left_out
+    assert line.startswith("epochs at L=200, 512 are left out")
+    assert line.endswith(" has 68 events to train on")
