@@ -7,7 +7,7 @@ said too. `finding` says what all of it comes to, for the head of a page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from report.crossover import APART, BETWEEN, Crossover, crossover
@@ -37,15 +37,16 @@ def findings(runs: Sequence[Run]) -> list[str]:
 
 def rank(panel: Panel, metric: str, *, highest: bool) -> Ranked | None:
     """The lines at the L that most of them have, the longest such L; None for fewer than two."""
-    at: dict[int, list[tuple[Line, Point]]] = {}
-    for line in panel.lines:
-        for point in line.points(metric):
-            at.setdefault(point.seq_len, []).append((line, point))
-    if not at:
-        return None
-    seq_len = max(at, key=lambda length: (len(at[length]), length))
-    entries = sorted(at[seq_len], key=lambda entry: entry[1].value, reverse=highest)
-    return Ranked(seq_len, entries) if len(entries) > 1 else None
+    found = [Ranked(at, _at(panel, at, metric, highest=highest)) for at in panel.lengths]
+    most = max(found, key=lambda one: (len(one.entries), one.seq_len), default=None)
+    return most if most is not None and len(most.entries) > 1 else None
+
+
+def _at(panel: Panel, seq_len: int, metric: str, *, highest: bool) -> list[tuple[Line, Point]]:
+    """The lines that have the metric at L, the best first."""
+    both = [(line, point) for line in panel.lines for point in line.points(metric)]
+    here = [entry for entry in both if entry[1].seq_len == seq_len]
+    return sorted(here, key=lambda entry: entry[1].value, reverse=highest)
 
 
 def _fastest(panel: Panel) -> str | None:
@@ -169,23 +170,34 @@ def _crossed(found: Crossover) -> str:
 
 
 def _accuracy(panel: Panel | None) -> str:
-    """ "The highest NDCG@10 at L=50 is GRU4Rec's, 0.0647, but others can't be told apart ..."."""
-    ranked = rank(panel, "ndcg@10", highest=True) if panel is not None else None
-    if panel is None or ranked is None:
+    """ "The highest NDCG@10 on ML-1M at L=50 is GRU4Rec's, 0.0647, but ...; at L=200 it is ..."."""
+    if panel is None:
         return ""
-    (best, point), *others = ranked.entries
-    found = {frozenset((c.first, c.second)): c for c in contrasts_at(panel, ranked.seq_len)}
-    beside = [(line.label, found[frozenset((best.label, line.label))]) for line, _ in others]
-    same = [label for label, contrast in beside if not contrast.distinguishable]
-    lower = [label for label, contrast in beside if contrast.distinguishable]
-    dataset = panel.facets["dataset"]
-    said = f"The highest NDCG@10 on {dataset} at L={ranked.seq_len:,} is {best.label}'s, "
-    said += f"{point.value:.4f}"
-    if same:
-        said += f", but {listed(same)} can't be told apart from it"
+    said, beside = list[str](), list[Contrast]()
+    for seq_len in panel.lengths:
+        entries = _at(panel, seq_len, "ndcg@10", highest=True)
+        if len(entries) < 2:
+            continue
+        (best, point), *others = entries
+        found = {frozenset((c.first, c.second)): c for c in contrasts_at(panel, seq_len)}
+        tests = {line.label: found[frozenset((best.label, line.label))] for line, _ in others}
+        beside += tests.values()
+        at = f"L={seq_len:,} {'it ' if said else ''}is"
+        said.append(f"{at} {best.label}'s, {point.value:.4f}{_beside(tests)}")
+    if not said:
+        return ""
+    lead = f"The highest NDCG@10 on {panel.facets['dataset']} at "
+    return f"{lead}{'; at '.join(said)} ({_tested(beside)})."
+
+
+def _beside(tests: Mapping[str, Contrast]) -> str:
+    """Which of the others are lower, as far as that can be told."""
+    same = [label for label, test in tests.items() if not test.distinguishable]
+    lower = [label for label, test in tests.items() if test.distinguishable]
+    said = f", but {listed(same)} can't be told apart from it" if same else ""
     if lower:
         said += f"; {listed(lower)} {'is' if len(lower) == 1 else 'are'} lower"
-    return f"{said} ({_tested([contrast for _, contrast in beside])})."
+    return said
 
 
 def _tested(beside: Sequence[Contrast]) -> str:

@@ -109,6 +109,15 @@ def test_accuracies_that_are_not_told_apart_are_named(made, said):
     )
 
 
+def test_accuracies_of_every_length_are_said(made, said):
+    places = [(name, at) for name in ("gru4rec", "sasrec") for at in (50, 200)]
+    fits = [made.fit(*place, seed) for place in places for seed in (0, 1)]
+    text = said(fits)
+    assert text.startswith("The highest NDCG@10 on ML-100K at L=50 is SASRec's, 0.1")
+    assert "; at L=200 it is SASRec's, 0.1" in text
+    assert text.count("(paired tests over 2 seeds") == 1
+
+
 def test_one_model_alone_gives_no_finding(made, said):
     assert said([made.train("sasrec", 50)]) == ""
 
