@@ -39,7 +39,17 @@ from report.page.vega import specification
 
 HERE = Path(__file__).resolve().parent
 VEGA_LITE = "6.4"
-SCRIPTS = ("formats.js", "theme.js", "charts.js", "chooser.js", "cells.js")
+SCRIPTS = (
+    "formats.js",
+    "theme.js",
+    "charts.js",
+    "reading.js",
+    "draws.js",
+    "judge.js",
+    "answer.js",
+    "chooser.js",
+    "cells.js",
+)
 # Pictures and what numbers say together take seconds to work out; above this there are charts and
 # the tables behind them alone, and the page says so.
 MOST_CELLS = 2000

@@ -1,6 +1,6 @@
 """What the chooser answers from: per setting, data set and model, its curves and its accuracy.
 
-The answer itself is given in the page (chooser.js), from these numbers alone.
+The answer itself is given in the page (judge.js), from these numbers alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Setting:
 
 
 def chooser(cells: Sequence[Cell]) -> dict[str, Any]:
-    """All that chooser.js needs; no setting where neither training nor serving was measured."""
+    """All that judge.js needs; no setting where neither training nor serving was measured."""
     fits = fitted(cells)
     found = _settings(cells)
     apart = [

@@ -1,0 +1,38 @@
+// Shows what was answered: a title, why, and each model's numbers.
+
+function cellOf(part, write) {
+  if (part.value === undefined) return make("td", { class: "number", title: part.out ?? part.unknown }, part.out ? "out of memory" : "not known");
+  const range = part.high > part.low ? `${write(part.low)} to ${write(part.high)}` : part.how;
+  return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), part.how === "by the fit" ? " (fit)" : "");
+}
+
+function rowOf(model, best) {
+  const { accuracy } = model;
+  const spread = accuracy.sd === null || accuracy.sd === undefined ? "" : ` ± ${accuracy.sd.toFixed(4)}`;
+  const verdict = model.no[0] ?? model.open[0] ?? (model.share === undefined ? "fits" : `best in ${Math.round(100 * model.share)}%`);
+  const state = model.no.length ? "no" : model.open.length ? "open" : "fits";
+  return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
+    make("th", { scope: "row" }, name(model.label)),
+    make("td", {}, name(verdict)),
+    make("td", { class: "number" }, accuracy.value ? accuracy.value.toFixed(4) + spread : "not known"),
+    cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.step, seconds),
+    cellOf(model.epoch, seconds), cellOf(model.memory, bytes));
+}
+
+function showAnswer() {
+  const found = answer();
+  const host = document.getElementById("answer");
+  host.dataset.kind = found.kind;
+  host.dataset.best = found.best ?? "";
+  const head = ["Model", "Verdict", "NDCG@10", "p50", "p95", "Next event", "Epoch", "Memory"];
+  const table = make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "The models at this length" },
+    make("table", {}, make("caption", {}, "The models at this length"),
+      make("thead", {}, make("tr", {}, ...head.map((text, place) =>
+        make("th", { scope: "col", class: place > 1 ? "number" : undefined }, text)))),
+      make("tbody", {}, ...found.models.map((model) => rowOf(model, found.best)))));
+  host.replaceChildren(make("p", { class: "verdict" }, name(found.title)),
+    make("ul", {}, ...found.lines.map((line) => make("li", {}, name(line)))),
+    ...(found.models.length ? [table] : []));
+  field("share").value = `${field("weight").value}%`;
+  keepWishes();
+}

@@ -1,0 +1,87 @@
+// The judgement: which models fit what was asked, and which of them is the best in 95% of the draws.
+const SURE = 0.95;
+
+function judge(model, wish) {
+  const found = {
+    label: model.label, accuracy: accuracyAt(model.accuracy, wish.length), source: model.accuracy,
+    epoch: valueAt(model.epoch, wish.length), memory: valueAt(model.memory, wish.length),
+    latency: valueAt(model.latency, wish.length), tail: valueAt(model.tail, wish.length),
+    step: valueAt(model.step, wish.length), no: [], open: [],
+  };
+  for (const part of [found.epoch, found.latency]) if (part.out && !found.no.includes(part.out)) found.no.push(part.out);
+  for (const [limit, part, words, write] of [
+    [wish.memory, found.memory, "memory", bytes], [wish.latency, found.tail, "p95", seconds]]) {
+    if (limit === null || found.no.includes(part.out)) continue;
+    if (part.out) found.no.push(part.out);
+    else if (part.unknown) found.open.push(`${words} not known: ${part.unknown}`);
+    else if (part.low > limit) found.no.push(`${words} ${write(part.value)} is over ${write(limit)}`);
+    else if (part.high > limit) found.open.push(`${words} ${write(part.low)} to ${write(part.high)} is too near ${write(limit)}`);
+  }
+  return found;
+}
+
+// {kind: "best" | "tie" | "none" | "unknown", title, lines, models}
+function answer() {
+  const wish = asked();
+  if (!wish.setting) return { kind: "unknown", title: "Nothing was measured to choose from.", lines: [], models: [] };
+  if (wish.length === null) return { kind: "unknown", title: "Give a history length.", lines: [], models: [] };
+  const { dataset, far } = nearestDataset(wish.setting, wish.items);
+  if (far) {
+    const measured = far.map((one) => `${one.label} ${one.items.toLocaleString("en")}`).join("; ");
+    return { kind: "unknown", models: [],
+      title: `Not known for a catalogue of ${wish.items.toLocaleString("en")} items.`,
+      lines: [`The nearest that was measured is more than ${NEAR} times larger or smaller (${measured}), and the cost of ranking and of the softmax grows with the catalogue.`] };
+  }
+  const models = dataset.models.map((model) => judge(model, wish));
+  const lines = [];
+  if (dataset.items && wish.items && dataset.items !== wish.items) lines.push(`Measured on ${dataset.label}, with ${dataset.items.toLocaleString("en")} items.`);
+  const fit = models.filter((model) => !model.no.length && !model.open.length);
+  const costs = ["latency", "epoch"].filter((key) => fit.some((model) => model[key].value > 0));
+  const rated = fit.filter((model) =>
+    (wish.weight === 0 || model.accuracy.value > 0) &&
+    (wish.weight === 1 || (costs.length && costs.every((key) => model[key].value > 0))));
+  for (const model of fit) {
+    if (rated.includes(model)) continue;
+    const parts = [wish.weight > 0 ? model.accuracy : {}, ...(wish.weight < 1 ? [model.latency, model.epoch] : [])];
+    model.open.push(...new Set(parts.map((part) => part.unknown).filter(Boolean)));
+  }
+  if (!rated.length) return nothing(models, wish, lines);
+  return ranked(rated, models, wish, costs, lines);
+}
+
+function nothing(models, wish, lines) {
+  const unknown = models.filter((model) => model.open.length);
+  if (!unknown.length && models.length) return { kind: "none", title: "Nothing that was measured fits.", lines, models };
+  const withoutAccuracy = models.filter((model) => !model.no.length && model.latency.value > 0 && model.epoch.value > 0);
+  if (wish.weight > 0 && withoutAccuracy.length && withoutAccuracy.every((model) => model.accuracy.unknown)) {
+    lines.push("The cost is known, the accuracy is not: set the weight of accuracy to 0% to choose by cost alone.");
+  }
+  return { kind: "unknown", title: `Not known at L = ${wish.length}.`, lines, models };
+}
+
+function ranked(rated, models, wish, costs, lines) {
+  const won = shares(rated, wish.weight, costs);
+  const order = rated.map((_, place) => place).sort((a, b) => won[b] - won[a]);
+  const best = rated[order[0]];
+  rated.forEach((model, place) => { model.share = won[place]; });
+  const percent = (share) => (share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
+  const words = { latency: "latency", epoch: "training time" };
+  const by = [wish.weight > 0 ? `accuracy (${Math.round(100 * wish.weight)}%)` : "",
+    wish.weight < 1 ? `${costs.map((cost) => words[cost]).join(" and ")} (${Math.round(100 * (1 - wish.weight))}%)` : ""].filter(Boolean);
+  lines.unshift(`By ${by.join(" and ")}: the best in ${percent(won[order[0]])} of ${DRAWS.toLocaleString("en")} draws within the measured uncertainty` +
+    (rated.length > 1 ? `, ${rated[order[1]].label} in ${percent(won[order[1]])}.` : "; no other model is known to fit."));
+  if (wish.weight > 0) {
+    const at = [...new Set(rated.map((model) => model.accuracy.at))].filter((one) => one !== wish.length);
+    if (at.length) lines.push(`Accuracy is that of L = ${at.join(", ")}, the nearest measured length.`);
+    if (rated.some((model) => model.accuracy.n < 2)) lines.push("Some accuracies are of one seed: their spread is not known, and a difference may be chance.");
+    const sources = [...new Set(rated.map((model) => model.source.source).filter(Boolean))];
+    if (sources.length) lines.push(`Accuracy comes from run ${sources.join(", ")}, on the same sequences.`);
+    if (rated.some((model) => model.source.stopped)) lines.push("Some accuracies are of fits that were stopped by their limit of epochs.");
+  }
+  const open = models.filter((model) => model.open.length);
+  if (open.length) lines.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);
+  const sure = won[order[0]] >= SURE || rated.length === 1;
+  const others = order.slice(1).filter((place) => won[place] > 1 - SURE).map((place) => rated[place].label);
+  return { kind: sure ? "best" : "tie", best: best.label, models, lines,
+    title: sure ? best.label : `${best.label}, but not clearly: ${others.join(", ") || "others"} may be as good` };
+}

@@ -1,0 +1,44 @@
+// One number of one model: a measured length as it is, one between by the fit, else "not known".
+const NEAR = 2; // a catalogue or an accuracy this many times off still stands for what was asked
+
+function lengthsOf(at) {
+  if (at.length > 4) return `L = ${at[0]} to ${at.at(-1)}, ${at.length} lengths`;
+  return `L = ${at.join(", ")}`;
+}
+
+function between(columns, length, key) {
+  const right = Math.max(1, columns.at.findIndex((at) => at >= length));
+  const [x0, x1] = [Math.log(columns.at[right - 1]), Math.log(columns.at[right])];
+  const part = (Math.log(length) - x0) / (x1 - x0);
+  const [y0, y1] = [columns[key][right - 1], columns[key][right]].map((y) => Math.log(Math.max(y, 1e-300)));
+  return Math.exp(y0 + part * (y1 - y0));
+}
+
+// {value, low, high, how} or {unknown: why} or {out: why}, where memory was not enough.
+function valueAt(curve, length) {
+  if (!curve) return { unknown: "not measured" };
+  const place = curve.at.indexOf(length);
+  const stop = curve.gaps.find(([at, status]) => status.endsWith("oom") && at <= length);
+  if (stop && place < 0) return { out: `out of memory at L = ${stop[0]}` };
+  if (place >= 0) {
+    const [value, low, high] = [curve.value[place], curve.low[place], curve.high[place]];
+    return { value, low, high, how: "measured" };
+  }
+  const gap = curve.gaps.find(([at]) => at === length);
+  if (gap) return { unknown: `${gap[1]}: ${gap[2]}` };
+  if (!curve.at.length) return { unknown: curve.gaps.length ? `${curve.gaps[0][1]}: ${curve.gaps[0][2]}` : "not measured" };
+  if (length < curve.at[0] || length > curve.at.at(-1)) return { unknown: `measured at ${lengthsOf(curve.at)} only` };
+  if (!curve.fit) return { unknown: `measured at ${lengthsOf(curve.at)}; between them no fit (${curve.refused})` };
+  if (length < curve.fit.at[0] || length > curve.fit.at.at(-1)) return { unknown: "outside of the fit" };
+  const [value, low, high] = ["value", "low", "high"].map((key) => between(curve.fit, length, key));
+  return { value, low, high, how: "by the fit" };
+}
+
+function accuracyAt(accuracy, length) {
+  if (!accuracy.at.length) return { unknown: "no accuracy was measured" };
+  const off = (at) => Math.abs(Math.log(at / length));
+  const place = accuracy.at.reduce((best, at, here) => (off(at) < off(accuracy.at[best]) ? here : best), 0);
+  const at = accuracy.at[place];
+  if (off(at) > Math.log(NEAR) + 1e-9) return { unknown: `accuracy measured at ${lengthsOf(accuracy.at)} only` };
+  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], at };
+}
