@@ -8,7 +8,7 @@ function cellOf(part, write) {
 
 function rowOf(model, best) {
   const { accuracy } = model;
-  const spread = accuracy.sd === null || accuracy.sd === undefined ? "" : ` ± ${accuracy.sd.toFixed(4)}`;
+  const spread = accuracy.sd === null || accuracy.sd === undefined ? " (one seed)" : ` ± ${accuracy.sd.toFixed(4)}`;
   const verdict = model.no[0] ?? model.open[0] ?? (model.share === undefined ? "fits" : `best in ${Math.round(100 * model.share)}%`);
   const state = model.no.length ? "no" : model.open.length ? "open" : "fits";
   return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
@@ -17,6 +17,11 @@ function rowOf(model, best) {
     make("td", { class: "number" }, accuracy.value ? accuracy.value.toFixed(4) + spread : "not known"),
     cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.step, seconds),
     cellOf(model.epoch, seconds), cellOf(model.memory, bytes));
+}
+
+function itemOf(line) {
+  if (!line.command) return make("li", {}, name(line));
+  return make("li", {}, name(line.text), make("pre", { tabindex: "0" }, make("code", {}, line.command)));
 }
 
 function showAnswer() {
@@ -31,7 +36,7 @@ function showAnswer() {
         make("th", { scope: "col", class: place > 1 ? "number" : undefined }, text)))),
       make("tbody", {}, ...found.models.map((model) => rowOf(model, found.best)))));
   host.replaceChildren(make("p", { class: "verdict" }, name(found.title)),
-    make("ul", {}, ...found.lines.map((line) => make("li", {}, name(line)))),
+    make("ul", {}, ...found.lines.map(itemOf)),
     ...(found.models.length ? [table] : []));
   field("share").value = `${field("weight").value}%`;
   keepWishes();

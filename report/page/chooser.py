@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from report.facets import Cell
-from report.labels import model_label, order_of
+from report.labels import model_label, one_line, order_of
 from report.page.charts import on_device
 from report.page.curves import curve_of
+from report.page.rerun import command_at
 from report.page.seeds import accuracies, fitted
 from report.page.selection import of_workload, one_user
 from report.series import Line, Panel, panels
@@ -89,11 +90,18 @@ def _dataset(name: str, setting: _Setting, run: str, fits: Sequence[Cell]) -> di
     return {
         "label": name,
         "items": _items(known),
+        "commands": _commands(next(cell for panel in known for cell in panel.cells)),
         "models": [
             _model(model, variant, here, accuracies(fits, name, model, objective, run).to_json())
             for model, variant in sorted(keys, key=lambda key: (order_of(key[0]), key[1]))
         ],
     }
+
+
+def _commands(cell: Cell) -> dict[str, str]:
+    """What measures more of this data set; a length is to follow."""
+    dataset = one_line(str(cell.record.config.get("dataset", "auto")), 120)
+    return {"accuracy": command_at(cell.run, "accuracy", dataset)}
 
 
 def _items(found: Sequence[Panel]) -> int | None:

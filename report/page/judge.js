@@ -20,7 +20,8 @@ function judge(model, wish) {
   return found;
 }
 
-// {kind: "best" | "tie" | "none" | "unknown", title, lines, models}
+// {kind: "best" | "tie" | "none" | "unknown", title, lines, models}; a line is a text, or
+// {text, command} with what measures what is missing.
 function answer() {
   const wish = asked();
   if (!wish.setting) return { kind: "unknown", title: "Nothing was measured to choose from.", lines: [], models: [] };
@@ -37,24 +38,37 @@ function answer() {
   if (dataset.items && wish.items && dataset.items !== wish.items) lines.push(`Measured on ${dataset.label}, with ${dataset.items.toLocaleString("en")} items.`);
   const fit = models.filter((model) => !model.no.length && !model.open.length);
   const costs = ["latency", "epoch"].filter((key) => fit.some((model) => model[key].value > 0));
+  const byCost = wish.weight > 0 && wish.weight < 1 && fit.length && !fit.some((model) => decides(model.accuracy));
+  if (byCost) {
+    lines.push(missingAccuracy(fit, dataset, wish));
+    wish.weight = 0;
+  }
   const rated = fit.filter((model) =>
-    (wish.weight === 0 || model.accuracy.value > 0) &&
+    (wish.weight === 0 || decides(model.accuracy)) &&
     (wish.weight === 1 || (costs.length && costs.every((key) => model[key].value > 0))));
   for (const model of fit) {
     if (rated.includes(model)) continue;
     const parts = [wish.weight > 0 ? model.accuracy : {}, ...(wish.weight < 1 ? [model.latency, model.epoch] : [])];
-    model.open.push(...new Set(parts.map((part) => part.unknown).filter(Boolean)));
+    model.open.push(...new Set(parts.map((part) => part.unknown ?? (part.unsure?.length ? `accuracy ${part.unsure[0]}` : "")).filter(Boolean)));
   }
-  if (!rated.length) return nothing(models, wish, lines);
-  return ranked(rated, models, wish, costs, lines);
+  if (!rated.length) return nothing(models, dataset, wish, lines);
+  const found = ranked(rated, models, wish, costs, lines);
+  return byCost ? { ...found, title: `By cost alone: ${found.title}` } : found;
 }
 
-function nothing(models, wish, lines) {
+function missingAccuracy(models, dataset, wish) {
+  const why = new Set(models.flatMap(({ accuracy }) => accuracy.unknown ?? accuracy.unsure.map((text) => `it is ${text}`)));
+  return { text: `Accuracy does not decide here: ${[...why].join("; ")}. What measures it:`,
+    command: `${dataset.commands.accuracy} ${wish.length}` };
+}
+
+function nothing(models, dataset, wish, lines) {
   const unknown = models.filter((model) => model.open.length);
   if (!unknown.length && models.length) return { kind: "none", title: "Nothing that was measured fits.", lines, models };
-  const withoutAccuracy = models.filter((model) => !model.no.length && model.latency.value > 0 && model.epoch.value > 0);
-  if (wish.weight > 0 && withoutAccuracy.length && withoutAccuracy.every((model) => model.accuracy.unknown)) {
-    lines.push("The cost is known, the accuracy is not: set the weight of accuracy to 0% to choose by cost alone.");
+  const left = models.filter((model) => !model.no.length && !decides(model.accuracy));
+  if (wish.weight > 0 && left.length) {
+    lines.push(missingAccuracy(left, dataset, wish));
+    if (left.some((model) => model.latency.value > 0 || model.epoch.value > 0)) lines.push("The cost is known: set the weight of accuracy to 0% to choose by cost alone.");
   }
   return { kind: "unknown", title: `Not known at L = ${wish.length}.`, lines, models };
 }
@@ -73,10 +87,8 @@ function ranked(rated, models, wish, costs, lines) {
   if (wish.weight > 0) {
     const at = [...new Set(rated.map((model) => model.accuracy.at))].filter((one) => one !== wish.length);
     if (at.length) lines.push(`Accuracy is that of L = ${at.join(", ")}, the nearest measured length.`);
-    if (rated.some((model) => model.accuracy.n < 2)) lines.push("Some accuracies are of one seed: their spread is not known, and a difference may be chance.");
     const sources = [...new Set(rated.map((model) => model.source.source).filter(Boolean))];
     if (sources.length) lines.push(`Accuracy comes from run ${sources.join(", ")}, on the same sequences.`);
-    if (rated.some((model) => model.source.stopped)) lines.push("Some accuracies are of fits that were stopped by their limit of epochs.");
   }
   const open = models.filter((model) => model.open.length);
   if (open.length) lines.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);

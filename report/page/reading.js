@@ -40,5 +40,11 @@ function accuracyAt(accuracy, length) {
   const place = accuracy.at.reduce((best, at, here) => (off(at) < off(accuracy.at[best]) ? here : best), 0);
   const at = accuracy.at[place];
   if (off(at) > Math.log(NEAR) + 1e-9) return { unknown: `accuracy measured at ${lengthsOf(accuracy.at)} only` };
-  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], at };
+  const unsure = [accuracy.n[place] < 2 ? "of one seed, whose spread is not known" : "",
+    accuracy.stopped ? "of fits that were stopped by their limit of epochs" : ""].filter(Boolean);
+  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], at, unsure };
+}
+
+function decides(accuracy) { // whether a choice may rest on it
+  return accuracy.value > 0 && !accuracy.unsure.length;
 }

@@ -6,11 +6,14 @@ Made from what pytest was given; folders and files of the machine that measured 
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 
 from report.load import Run
 
 # Where things lie is for the reader to say; what is measured is not.
 _PLACES = ("--data-dir", "--results-dir", "--benchmark-json", "-p", "-o", "--junitxml")
+# Under which conditions anything is measured, whatever the suite.
+_CONDITIONS = ("--device", "--dtype", "--threads", "--backend", "--compile", "--min-count")
 _LOOKS = ("-q", "-v", "-s", "-x", "--fresh", "--live")
 
 
@@ -28,6 +31,18 @@ def command(run: Run) -> str:
     if len(words) == 1:
         words += ["bench/", "--suite", run.suite]
     return shlex.join(words)
+
+
+def command_at(run: Run, suite: str, dataset: str) -> str:
+    """The suite on one data set under the run's conditions, open for a length after it.
+
+    "pytest bench/ --suite accuracy --dataset ml_100k --seq-len"
+    """
+    words = ["pytest", "bench/", "--suite", suite, "--dataset", dataset]
+    given = [part for word in run.argv for part in word.split("=", 1)]
+    for name, value in pairwise(given):
+        words += [name, value] if name in _CONDITIONS else []
+    return shlex.join([*words, "--seq-len"])
 
 
 def cell_command(run_command: str, cell_id: str) -> str:

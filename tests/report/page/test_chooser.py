@@ -86,3 +86,27 @@ def test_a_question_is_kept_in_the_address(seen):
     seen.page.reload()
     assert seen.page.locator("#wishes [name=history]").input_value() == "1600"
     assert seen.page.locator("#answer").get_attribute("data-best") == "Mamba4Rec"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "flags", "why"),
+    [
+        (1, [], "of one seed, whose spread is not known"),
+        (3, ["max_epochs"], "stopped by their limit of epochs"),
+    ],
+)
+def test_accuracy_without_a_known_spread_decides_nothing(
+    open_page, make_page, made, seeds, flags, why
+):
+    records = [
+        made.fit(model, 50, seed, flags=flags) for model in made.MODELS for seed in range(seeds)
+    ]
+    records += [made.train(model, 50) for model in made.MODELS]
+    page = open_page(make_page(made, records))
+    said = page.answer(history=50, weight=50)
+    assert said["title"] == "By cost alone: GRU4Rec"
+    assert why in said["text"]
+    assert "pytest bench/ --suite accuracy --dataset ml_100k --seq-len 50" in said["text"]
+    said = page.answer(weight=100)
+    assert (said["kind"], said["best"]) == ("unknown", "")
+    assert "set the weight of accuracy to 0% to choose by cost alone" in said["text"]
