@@ -3,7 +3,8 @@
 function cellOf(part, write) {
   if (part.value === undefined) return make("td", { class: "number", title: part.out ?? part.unknown }, part.out ? "out of memory" : "not known");
   const range = part.high > part.low ? `${write(part.low)} to ${write(part.high)}` : part.how;
-  return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), part.how === "by the fit" ? " (fit)" : "");
+  return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), part.how === "by the fit" ? " (fit)" : "",
+    part.disturbed ? ` (${part.disturbed})` : "");
 }
 
 function rowOf(model, best) {

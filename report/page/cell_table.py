@@ -15,6 +15,7 @@ from report.facets import Cell, settings
 from report.labels import BYTES, model_label, number, one_line, time_unit
 from report.load import Run
 from report.page.curves import short
+from report.page.disturbed import disturbances
 from report.page.rerun import command
 
 # Of the table: the first of these that a cell has is its time, its tail, its memory, its accuracy.
@@ -109,7 +110,7 @@ def _shown(cell: Cell) -> dict[str, str]:
         "batch": cell.facets["batch"].removeprefix("batch "),
         "place": f"{cell.facets['device']}, {cell.facets['threads']}",
         "seed": one_line(str(config.get("seed", "")), 12),
-        "status": cell.record.status,
+        "status": ", ".join((cell.record.status, *disturbances([cell]))),
     }
 
 

@@ -101,7 +101,10 @@ def _dataset(name: str, setting: _Setting, run: str, fits: Sequence[Cell]) -> di
 def _commands(cell: Cell) -> dict[str, str]:
     """What measures more of this data set; a length is to follow."""
     dataset = one_line(str(cell.record.config.get("dataset", "auto")), 120)
-    return {"accuracy": command_at(cell.run, "accuracy", dataset)}
+    return {
+        "accuracy": command_at(cell.run, "accuracy", dataset),
+        "cost": command_at(cell.run, cell.run.suite, dataset),
+    }
 
 
 def _items(found: Sequence[Panel]) -> int | None:

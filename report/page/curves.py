@@ -15,11 +15,14 @@ import numpy as np
 
 from report.facets import Cell
 from report.labels import lengths, one_line
+from report.page.disturbed import disturbances
 from report.scaling import NotFitted, Scaling, fit_scaling
 from report.series import Gap, Line
 
 # Between two points of the grid a fit is a straight line on both logarithmic axes, within 0.1%.
 GRID = 33
+# Kinds of metrics that others on the same processors change.
+TIMED = ("time", "tail")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Curve:
     gaps: list[Gap]
     fit: Scaling | None
     refused: str
+    metric: str
 
     def to_json(self) -> dict[str, Any]:
         """Columns of numbers: measured points, the grid of the fit, gaps with their reasons."""
@@ -53,8 +57,20 @@ class Curve:
             "high": [short(point.high) for point in self.points],
             "fit": None if self.fit is None else grid(self.fit),
             "refused": self.refused,
+            "disturbed": [
+                [point.seq_len, text] for point in self.points if (text := self._at(point))
+            ],
             "gaps": [[gap.seq_len, gap.status, one_line(gap.reason, 160)] for gap in self.gaps],
         }
+
+    def _at(self, point: Measured) -> str:
+        """What disturbed the point's cells, "" where nothing did or it does not matter."""
+        group = [
+            cell
+            for cell in self.line.cells[point.seq_len]
+            if (entry := cell.record.metrics.get(self.metric)) and entry.kind in TIMED
+        ]
+        return " and ".join(disturbances(group))
 
 
 def curve_of(line: Line, metric: str, *, fitted: bool = True) -> Curve:
@@ -66,7 +82,8 @@ def curve_of(line: Line, metric: str, *, fitted: bool = True) -> Curve:
         groups = sorted(line.cells.items())
         fit = fit_scaling([at for at, _ in groups], [_values(group, metric) for _, group in groups])
     refused = fit.reason if isinstance(fit, NotFitted) else ""
-    return Curve(line, known, line.gaps(metric), fit if isinstance(fit, Scaling) else None, refused)
+    fit = fit if isinstance(fit, Scaling) else None
+    return Curve(line, known, line.gaps(metric), fit, refused, metric)
 
 
 def grid(fit: Scaling) -> dict[str, list[float]]:

@@ -16,7 +16,21 @@ function spreadOf(part) { // of the logarithm; bounds are taken as those of 95%
   return part.high > part.low && part.low > 0 ? Math.log(part.high / part.low) / 3.92 : 0;
 }
 
-// How often each is best: weight of accuracy against the geometric mean of the costs.
+// Weight of accuracy against the geometric mean of the costs; `normal` is 0 for the typical score.
+function scoreOf(model, weight, costs, normal) {
+  let score = 0;
+  if (weight > 0) {
+    const { value, sd, n } = model.accuracy;
+    score += weight * Math.log(Math.max(value + (sd ? (sd / Math.sqrt(n)) * normal() : 0), 1e-9));
+  }
+  for (const cost of weight < 1 ? costs : []) {
+    const part = model[cost];
+    score -= ((1 - weight) / costs.length) * (Math.log(part.value) + spreadOf(part) * normal());
+  }
+  return score;
+}
+
+// How often each is best.
 function shares(models, weight, costs) {
   const normal = randomNormal(7);
   const wins = models.map(() => 0);
@@ -24,15 +38,7 @@ function shares(models, weight, costs) {
     let best = 0;
     let top = -Infinity;
     models.forEach((model, place) => {
-      let score = 0;
-      if (weight > 0) {
-        const { value, sd, n } = model.accuracy;
-        score += weight * Math.log(Math.max(value + (sd ? (sd / Math.sqrt(n)) * normal() : 0), 1e-9));
-      }
-      for (const cost of weight < 1 ? costs : []) {
-        const part = model[cost];
-        score -= ((1 - weight) / costs.length) * (Math.log(part.value) + spreadOf(part) * normal());
-      }
+      const score = scoreOf(model, weight, costs, normal);
       if (score > top) [best, top] = [place, score];
     });
     wins[best] += 1;

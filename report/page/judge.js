@@ -1,5 +1,6 @@
 // The judgement: which models fit what was asked, and which of them is the best in 95% of the draws.
 const SURE = 0.95;
+const WHILE = { contended: "while others were at work", throttled: "while the processor was slowed down" };
 
 function judge(model, wish) {
   const found = {
@@ -14,6 +15,7 @@ function judge(model, wish) {
     if (limit === null || found.no.includes(part.out)) continue;
     if (part.out) found.no.push(part.out);
     else if (part.unknown) found.open.push(`${words} not known: ${part.unknown}`);
+    else if (part.low > limit && part.disturbed) found.open.push(`${words} ${write(part.value)} is over ${write(limit)}, but was measured ${WHILE[part.disturbed] ?? WHILE.contended}`);
     else if (part.low > limit) found.no.push(`${words} ${write(part.value)} is over ${write(limit)}`);
     else if (part.high > limit) found.open.push(`${words} ${write(part.low)} to ${write(part.high)} is too near ${write(limit)}`);
   }
@@ -52,7 +54,7 @@ function answer() {
     model.open.push(...new Set(parts.map((part) => part.unknown ?? (part.unsure?.length ? `accuracy ${part.unsure[0]}` : "")).filter(Boolean)));
   }
   if (!rated.length) return nothing(models, dataset, wish, lines);
-  const found = ranked(rated, models, wish, costs, lines);
+  const found = ranked(rated, models, dataset, wish, costs, lines);
   return byCost ? { ...found, title: `By cost alone: ${found.title}` } : found;
 }
 
@@ -73,16 +75,30 @@ function nothing(models, dataset, wish, lines) {
   return { kind: "unknown", title: `Not known at L = ${wish.length}.`, lines, models };
 }
 
-function ranked(rated, models, wish, costs, lines) {
+function whileOf(model, costs) { // "while others were at work", "" where its times were quiet
+  const found = costs.map((cost) => model[cost].disturbed).find(Boolean);
+  return found ? WHILE[found] ?? WHILE.contended : "";
+}
+
+function listed(labels) {
+  return labels.length > 1 ? `${labels.slice(0, -1).join(", ")} and ${labels.at(-1)}` : labels[0];
+}
+
+function ranked(rated, models, dataset, wish, costs, lines) {
   const won = shares(rated, wish.weight, costs);
-  const order = rated.map((_, place) => place).sort((a, b) => won[b] - won[a]);
+  const typical = rated.map((model) => scoreOf(model, wish.weight, costs, () => 0));
+  const order = rated.map((_, place) => place).sort((a, b) => won[b] - won[a] || typical[b] - typical[a]);
   const best = rated[order[0]];
   rated.forEach((model, place) => { model.share = won[place]; });
   const percent = (share) => (share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
   const words = { latency: "latency", epoch: "training time" };
   const by = [wish.weight > 0 ? `accuracy (${Math.round(100 * wish.weight)}%)` : "",
     wish.weight < 1 ? `${costs.map((cost) => words[cost]).join(" and ")} (${Math.round(100 * (1 - wish.weight))}%)` : ""].filter(Boolean);
-  lines.unshift(`By ${by.join(" and ")}: the best in ${percent(won[order[0]])} of ${DRAWS.toLocaleString("en")} draws within the measured uncertainty` +
+  const disturbed = wish.weight < 1 ? order.slice(0, 2).map((place) => rated[place]).filter((model) => whileOf(model, costs)) : [];
+  if (disturbed.length) {
+    lines.unshift(`By ${by.join(" and ")}, as the times were measured.`, { text: `Times of ${listed(disturbed.map(({ label }) => label))} were measured ${whileOf(disturbed[0], costs)}, which no interval covers. What measures them again:`,
+      command: `${dataset.commands.cost} ${wish.length} --fresh` });
+  } else lines.unshift(`By ${by.join(" and ")}: the best in ${percent(won[order[0]])} of ${DRAWS.toLocaleString("en")} draws within the measured uncertainty` +
     (rated.length > 1 ? `, ${rated[order[1]].label} in ${percent(won[order[1]])}.` : "; no other model is known to fit."));
   if (wish.weight > 0) {
     const at = [...new Set(rated.map((model) => model.accuracy.at))].filter((one) => one !== wish.length);
@@ -94,6 +110,10 @@ function ranked(rated, models, wish, costs, lines) {
   if (open.length) lines.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);
   const sure = won[order[0]] >= SURE || rated.length === 1;
   const others = order.slice(1).filter((place) => won[place] > 1 - SURE).map((place) => rated[place].label);
+  if (sure && disturbed.length) {
+    const rest = rated.length > 1 ? ` is ahead, but ${listed(disturbed.map(({ label }) => label))}` : ", but it";
+    return { kind: "disturbed", best: best.label, models, lines, title: `${best.label}${rest} was measured ${whileOf(disturbed[0], costs)}` };
+  }
   return { kind: sure ? "best" : "tie", best: best.label, models, lines,
     title: sure ? best.label : `${best.label}, but not clearly: ${others.join(", ") || "others"} may be as good` };
 }

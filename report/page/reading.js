@@ -14,7 +14,7 @@ function between(columns, length, key) {
   return Math.exp(y0 + part * (y1 - y0));
 }
 
-// {value, low, high, how} or {unknown: why} or {out: why}, where memory was not enough.
+// {value, low, high, how, disturbed} or {unknown: why} or {out: why}, where memory was not enough.
 function valueAt(curve, length) {
   if (!curve) return { unknown: "not measured" };
   const place = curve.at.indexOf(length);
@@ -22,7 +22,7 @@ function valueAt(curve, length) {
   if (stop && place < 0) return { out: `out of memory at L = ${stop[0]}` };
   if (place >= 0) {
     const [value, low, high] = [curve.value[place], curve.low[place], curve.high[place]];
-    return { value, low, high, how: "measured" };
+    return { value, low, high, how: "measured", disturbed: disturbedAt(curve, [length]) };
   }
   const gap = curve.gaps.find(([at]) => at === length);
   if (gap) return { unknown: `${gap[1]}: ${gap[2]}` };
@@ -31,7 +31,11 @@ function valueAt(curve, length) {
   if (!curve.fit) return { unknown: `measured at ${lengthsOf(curve.at)}; between them no fit (${curve.refused})` };
   if (length < curve.fit.at[0] || length > curve.fit.at.at(-1)) return { unknown: "outside of the fit" };
   const [value, low, high] = ["value", "low", "high"].map((key) => between(curve.fit, length, key));
-  return { value, low, high, how: "by the fit" };
+  return { value, low, high, how: "by the fit", disturbed: disturbedAt(curve, curve.at) };
+}
+
+function disturbedAt(curve, lengths) { // "contended", "" where all was quiet
+  return curve.disturbed.find(([at]) => lengths.includes(at))?.[1] ?? "";
 }
 
 function accuracyAt(accuracy, length) {

@@ -38,7 +38,8 @@ def command_at(run: Run, suite: str, dataset: str) -> str:
 
     "pytest bench/ --suite accuracy --dataset ml_100k --seq-len"
     """
-    words = ["pytest", "bench/", "--suite", suite, "--dataset", dataset]
+    words = ["pytest", "bench/", "--suite", suite]
+    words += ["--dataset", dataset] if dataset != "auto" else []
     given = [part for word in run.argv for part in word.split("=", 1)]
     for name, value in pairwise(given):
         words += [name, value] if name in _CONDITIONS else []

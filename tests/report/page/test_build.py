@@ -145,3 +145,10 @@ def test_without_files_the_newest_result_is_taken_else_the_reference(run_json, t
     assert plot_results.default_files(tmp_path) == [kept]
     run = run_json()
     assert plot_results.default_files(tmp_path) == [run]
+
+
+def test_a_contended_cell_is_not_shown_as_plainly_ok(made, run_json):
+    page = build_page(load_runs([run_json([made.train("sasrec", 50, flags=["contended"])])]))
+    cells = data_of(page)["cells"]
+    assert cells["texts"][cells["columns"]["status"][0]] == "ok, contended"
+    assert "<td><bdi>ok, contended</bdi></td>" in page

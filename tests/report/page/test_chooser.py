@@ -110,3 +110,46 @@ def test_accuracy_without_a_known_spread_decides_nothing(
     said = page.answer(weight=100)
     assert (said["kind"], said["best"]) == ("unknown", "")
     assert "set the weight of accuracy to 0% to choose by cost alone" in said["text"]
+
+
+def noisy(made, model, flags, epoch):
+    """A model's epoch and request at L = 50, the latter with bounds that hide who else ran."""
+    metrics = {"latency_p50": made.time(1e-3, 500), "latency_p95": made.time(2e-3, 500)}
+    return [
+        made.train(model, 50, metrics={"epoch_time": made.time(epoch)}, flags=flags),
+        made.serve(model, "recommend", 50, metrics=metrics, flags=flags),
+    ]
+
+
+@pytest.mark.parametrize("flagged", ["sasrec", "gru4rec"])
+def test_times_taken_while_others_were_at_work_give_no_certainty(
+    open_page, make_page, made, flagged
+):
+    records = [
+        record
+        for model, epoch in (("sasrec", 1.0), ("gru4rec", 2.0), ("mamba4rec", 9.0))
+        for record in noisy(made, model, ["contended"] if model == flagged else [], epoch)
+    ]
+    page = open_page(make_page(made, records))
+    said = page.answer(history=50, weight=0)
+    assert (said["kind"], said["best"]) == ("disturbed", "SASRec")
+    assert "while others were at work" in said["title"]
+    assert "over 99%" not in said["text"]
+    assert "ms (contended)" in said["text"]
+    assert "pytest bench/ --suite quick --dataset ml_100k --seq-len 50 --fresh" in said["text"]
+
+
+def test_the_third_may_have_been_disturbed(open_page, make_page, made):
+    records = [
+        record
+        for model, epoch in (("sasrec", 1.0), ("gru4rec", 2.0), ("mamba4rec", 9.0))
+        for record in noisy(made, model, ["contended"] if model == "mamba4rec" else [], epoch)
+    ]
+    said = open_page(make_page(made, records)).answer(history=50, weight=0)
+    assert (said["kind"], said["title"]) == ("best", "SASRec")
+
+
+def test_a_target_missed_while_others_were_at_work_rules_nothing_out(open_page, make_page, made):
+    records = noisy(made, "sasrec", ["contended"], 1.0) + noisy(made, "gru4rec", [], 1.0)
+    said = open_page(make_page(made, records)).answer(history=50, weight=0, latency=1.5)
+    assert "p95 2.00 ms is over 1.50 ms, but was measured while others" in said["text"]
