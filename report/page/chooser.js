@@ -1,6 +1,7 @@
 // The question: a form, its defaults, and the address that keeps it.
 const form = document.getElementById("wishes");
 const field = (key) => form.elements[key];
+let defaults = {}; // of the data set that was chosen last
 
 function asked() {
   const amount = (key) => {
@@ -50,24 +51,38 @@ function commonLength(dataset) {
   return [...seen.entries()].sort((a, b) => b[1] - a[1] || b[0] - a[0])[0]?.[0] ?? 50;
 }
 
+function defaultsOf(setting) {
+  const dataset = setting?.datasets[0];
+  return dataset ? { history: String(commonLength(dataset)), items: String(dataset.items ?? "") } : {};
+}
+
+// What the reader left as it was follows the data set; what was typed stays.
+function followDefaults() {
+  const next = defaultsOf(data.chooser.settings[field("setting").value]);
+  for (const [key, value] of Object.entries(next)) {
+    if (field(key).value === (defaults[key] ?? "")) field(key).value = value;
+  }
+  defaults = next;
+}
+
 function startChooser() {
   const { settings } = data.chooser;
   const devices = [...new Set(settings.map((setting) => setting.device))];
   field("device").replaceChildren(...devices.map((device) => make("option", { value: device }, device)));
   fillSettings();
-  if (settings.length) {
-    const [dataset] = settings[0].datasets;
-    field("history").value = commonLength(dataset);
-    field("items").value = dataset.items ?? "";
-  }
+  followDefaults();
   const kept = new URLSearchParams(location.hash.slice(1));
   for (const key of KEPT) {
     if (!kept.has(key)) continue;
     field(key).value = kept.get(key);
     if (key === "device") fillSettings();
   }
-  field("device").addEventListener("change", fillSettings);
-  form.addEventListener("input", showAnswer);
+  defaults = defaultsOf(settings[field("setting").value]);
+  form.addEventListener("input", (event) => {
+    if (event.target.name === "device") fillSettings();
+    if (["device", "setting"].includes(event.target.name)) followDefaults();
+    showAnswer();
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   document.getElementById("answer").hidden = false;
