@@ -1,16 +1,18 @@
 // Shows what was answered: a title, why, and each model's numbers.
 
+const HOW = { measured: "", by: " (fit)", between: " (between)" };
+
 function cellOf(part, write) {
   if (part.value === undefined) return make("td", { class: "number", title: part.out ?? part.unknown }, part.out ? "out of memory" : "not known");
   const range = part.high > part.low ? `${write(part.low)} to ${write(part.high)}` : part.how;
-  return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), part.how === "by the fit" ? " (fit)" : "",
+  return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), HOW[part.how.split(" ")[0]],
     part.disturbed ? ` (${part.disturbed})` : "");
 }
 
 function rowOf(model, best) {
   const { accuracy } = model;
   const spread = accuracy.sd === null || accuracy.sd === undefined ? " (one seed)" : ` ± ${accuracy.sd.toFixed(4)}`;
-  const verdict = model.no[0] ?? model.open[0] ?? (model.share === undefined ? "fits" : `best in ${Math.round(100 * model.share)}%`);
+  const verdict = model.no[0] ?? model.open[0] ?? model.said ?? "fits";
   const state = model.no.length ? "no" : model.open.length ? "open" : "fits";
   return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
     make("th", { scope: "row" }, name(model.label)),

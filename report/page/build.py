@@ -45,6 +45,7 @@ SCRIPTS = (
     "charts.js",
     "reading.js",
     "draws.js",
+    "ranking.js",
     "judge.js",
     "answer.js",
     "chooser.js",

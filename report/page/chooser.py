@@ -17,6 +17,7 @@ from report.page.rerun import command_at
 from report.page.seeds import accuracies, fitted
 from report.page.selection import of_workload, one_user
 from report.series import Line, Panel, panels
+from report.significance import Contrast, contrasts_at
 
 PLACE = ("run", "machine", "commit", "device", "dtype", "threads")
 Key = tuple[str, ...]
@@ -86,16 +87,40 @@ def _dataset(name: str, setting: _Setting, run: str, fits: Sequence[Cell]) -> di
     here = [panel.get(name) for panel in (setting.train, setting.serve, setting.step)]
     known = [panel for panel in here if panel is not None]
     objective = "" if here[0] is None else here[0].facets["objective"].removeprefix("objective ")
+    found = _contrasts(fits, name)
     keys = {(line.model, line.variant) for panel in known for line in panel.lines}
     return {
         "label": name,
         "items": _items(known),
+        "apart": _apart(found),
+        "tested": "over seeds and users" if any(c.users for _, c in found) else "over seeds",
         "commands": _commands(next(cell for panel in known for cell in panel.cells)),
         "models": [
             _model(model, variant, here, accuracies(fits, name, model, objective, run).to_json())
             for model, variant in sorted(keys, key=lambda key: (order_of(key[0]), key[1]))
         ],
     }
+
+
+def _contrasts(fits: Sequence[Cell], dataset: str) -> list[tuple[Panel, Contrast]]:
+    """What the page's table of differences says of this data set."""
+    return [
+        (panel, one)
+        for panel in panels([cell for cell in fits if cell.facets["dataset"] == dataset])
+        for at in panel.lengths
+        for one in contrasts_at(panel, at)
+    ]
+
+
+def _apart(found: Sequence[tuple[Panel, Contrast]]) -> list[tuple[str, int, str, str]]:
+    """Run, length and two models that all their tests tell apart."""
+    told: dict[tuple[str, int, str, str], bool] = {}
+    for panel, one in found:
+        models = {line.label: line.model for line in panel.lines}
+        first, second = sorted((models[one.first], models[one.second]))
+        key = (panel.facets["run"], one.seq_len, first, second)
+        told[key] = told.get(key, True) and one.distinguishable
+    return [key for key, apart in told.items() if apart]
 
 
 def _commands(cell: Cell) -> dict[str, str]:
@@ -120,6 +145,7 @@ def _model(
     named = train or serve or step
     memory = "memory_peak" if here[0] is None else on_device("memory_peak", here[0])
     return {
+        "model": model,
         "label": model_label(model) if named is None else named.label,
         "accuracy": accuracy,
         "epoch": _curve(train, "epoch_time"),

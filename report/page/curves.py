@@ -57,13 +57,11 @@ class Curve:
             "high": [short(point.high) for point in self.points],
             "fit": None if self.fit is None else grid(self.fit),
             "refused": self.refused,
-            "disturbed": [
-                [point.seq_len, text] for point in self.points if (text := self._at(point))
-            ],
+            "disturbed": [[p.seq_len, text] for p in self.points if (text := self._disturbed(p))],
             "gaps": [[gap.seq_len, gap.status, one_line(gap.reason, 160)] for gap in self.gaps],
         }
 
-    def _at(self, point: Measured) -> str:
+    def _disturbed(self, point: Measured) -> str:
         """What disturbed the point's cells, "" where nothing did or it does not matter."""
         group = [
             cell

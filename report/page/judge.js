@@ -1,10 +1,8 @@
-// The judgement: which models fit what was asked, and which of them is the best in 95% of the draws.
-const SURE = 0.95;
-const WHILE = { contended: "while others were at work", throttled: "while the processor was slowed down" };
+// The judgement: which models fit what was asked, and what is to be said where none does.
 
 function judge(model, wish) {
   const found = {
-    label: model.label, accuracy: accuracyAt(model.accuracy, wish.length), source: model.accuracy,
+    model: model.model, label: model.label, accuracy: accuracyAt(model.accuracy, wish.length), source: model.accuracy,
     epoch: valueAt(model.epoch, wish.length), memory: valueAt(model.memory, wish.length),
     latency: valueAt(model.latency, wish.length), tail: valueAt(model.tail, wish.length),
     step: valueAt(model.step, wish.length), no: [], open: [],
@@ -22,7 +20,7 @@ function judge(model, wish) {
   return found;
 }
 
-// {kind: "best" | "tie" | "none" | "unknown", title, lines, models}; a line is a text, or
+// {kind: "best" | "tie" | "disturbed" | "only" | "none" | "unknown", title, lines, models}; a line is a text, or
 // {text, command} with what measures what is missing.
 function answer() {
   const wish = asked();
@@ -73,47 +71,4 @@ function nothing(models, dataset, wish, lines) {
     if (left.some((model) => model.latency.value > 0 || model.epoch.value > 0)) lines.push("The cost is known: set the weight of accuracy to 0% to choose by cost alone.");
   }
   return { kind: "unknown", title: `Not known at L = ${wish.length}.`, lines, models };
-}
-
-function whileOf(model, costs) { // "while others were at work", "" where its times were quiet
-  const found = costs.map((cost) => model[cost].disturbed).find(Boolean);
-  return found ? WHILE[found] ?? WHILE.contended : "";
-}
-
-function listed(labels) {
-  return labels.length > 1 ? `${labels.slice(0, -1).join(", ")} and ${labels.at(-1)}` : labels[0];
-}
-
-function ranked(rated, models, dataset, wish, costs, lines) {
-  const won = shares(rated, wish.weight, costs);
-  const typical = rated.map((model) => scoreOf(model, wish.weight, costs, () => 0));
-  const order = rated.map((_, place) => place).sort((a, b) => won[b] - won[a] || typical[b] - typical[a]);
-  const best = rated[order[0]];
-  rated.forEach((model, place) => { model.share = won[place]; });
-  const percent = (share) => (share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
-  const words = { latency: "latency", epoch: "training time" };
-  const by = [wish.weight > 0 ? `accuracy (${Math.round(100 * wish.weight)}%)` : "",
-    wish.weight < 1 ? `${costs.map((cost) => words[cost]).join(" and ")} (${Math.round(100 * (1 - wish.weight))}%)` : ""].filter(Boolean);
-  const disturbed = wish.weight < 1 ? order.slice(0, 2).map((place) => rated[place]).filter((model) => whileOf(model, costs)) : [];
-  if (disturbed.length) {
-    lines.unshift(`By ${by.join(" and ")}, as the times were measured.`, { text: `Times of ${listed(disturbed.map(({ label }) => label))} were measured ${whileOf(disturbed[0], costs)}, which no interval covers. What measures them again:`,
-      command: `${dataset.commands.cost} ${wish.length} --fresh` });
-  } else lines.unshift(`By ${by.join(" and ")}: the best in ${percent(won[order[0]])} of ${DRAWS.toLocaleString("en")} draws within the measured uncertainty` +
-    (rated.length > 1 ? `, ${rated[order[1]].label} in ${percent(won[order[1]])}.` : "; no other model is known to fit."));
-  if (wish.weight > 0) {
-    const at = [...new Set(rated.map((model) => model.accuracy.at))].filter((one) => one !== wish.length);
-    if (at.length) lines.push(`Accuracy is that of L = ${at.join(", ")}, the nearest measured length.`);
-    const sources = [...new Set(rated.map((model) => model.source.source).filter(Boolean))];
-    if (sources.length) lines.push(`Accuracy comes from run ${sources.join(", ")}, on the same sequences.`);
-  }
-  const open = models.filter((model) => model.open.length);
-  if (open.length) lines.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);
-  const sure = won[order[0]] >= SURE || rated.length === 1;
-  const others = order.slice(1).filter((place) => won[place] > 1 - SURE).map((place) => rated[place].label);
-  if (sure && disturbed.length) {
-    const rest = rated.length > 1 ? ` is ahead, but ${listed(disturbed.map(({ label }) => label))}` : ", but it";
-    return { kind: "disturbed", best: best.label, models, lines, title: `${best.label}${rest} was measured ${whileOf(disturbed[0], costs)}` };
-  }
-  return { kind: sure ? "best" : "tie", best: best.label, models, lines,
-    title: sure ? best.label : `${best.label}, but not clearly: ${others.join(", ") || "others"} may be as good` };
 }

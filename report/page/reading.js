@@ -1,4 +1,5 @@
-// One number of one model: a measured length as it is, one between by the fit, else "not known".
+// One number of one model: a measured length as it is, one between by the fit or, without one, by
+// its neighbours; beyond what was measured nothing is known.
 const NEAR = 2; // a catalogue or an accuracy this many times off still stands for what was asked
 
 function lengthsOf(at) {
@@ -28,10 +29,18 @@ function valueAt(curve, length) {
   if (gap) return { unknown: `${gap[1]}: ${gap[2]}` };
   if (!curve.at.length) return { unknown: curve.gaps.length ? `${curve.gaps[0][1]}: ${curve.gaps[0][2]}` : "not measured" };
   if (length < curve.at[0] || length > curve.at.at(-1)) return { unknown: `measured at ${lengthsOf(curve.at)} only` };
-  if (!curve.fit) return { unknown: `measured at ${lengthsOf(curve.at)}; between them no fit (${curve.refused})` };
-  if (length < curve.fit.at[0] || length > curve.fit.at.at(-1)) return { unknown: "outside of the fit" };
+  if (!curve.fit || length < curve.fit.at[0] || length > curve.fit.at.at(-1)) return bracketed(curve, length);
   const [value, low, high] = ["value", "low", "high"].map((key) => between(curve.fit, length, key));
   return { value, low, high, how: "by the fit", disturbed: disturbedAt(curve, curve.at) };
+}
+
+// Without a fit: on the line between the neighbours, with bounds that hold both of them.
+function bracketed(curve, length) {
+  const right = curve.at.findIndex((at) => at > length);
+  const near = [curve.at[right - 1], curve.at[right]];
+  return { value: between(curve, length, "value"), how: `between L = ${near[0]} and ${near[1]}`,
+    low: Math.min(curve.low[right - 1], curve.low[right]), high: Math.max(curve.high[right - 1], curve.high[right]),
+    disturbed: disturbedAt(curve, near) };
 }
 
 function disturbedAt(curve, lengths) { // "contended", "" where all was quiet
@@ -46,7 +55,7 @@ function accuracyAt(accuracy, length) {
   if (off(at) > Math.log(NEAR) + 1e-9) return { unknown: `accuracy measured at ${lengthsOf(accuracy.at)} only` };
   const unsure = [accuracy.n[place] < 2 ? "of one seed, whose spread is not known" : "",
     accuracy.stopped ? "of fits that were stopped by their limit of epochs" : ""].filter(Boolean);
-  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], at, unsure };
+  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], users: accuracy.users[place], at, unsure };
 }
 
 function decides(accuracy) { // whether a choice may rest on it

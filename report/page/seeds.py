@@ -7,9 +7,10 @@ by their limit of epochs count only where there are no others.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from report.facets import CLOZE, Cell
@@ -24,22 +25,28 @@ class Accuracy:
     """NDCG@10 by L, seed by seed.
 
     Args:
-        source: label of the run that it was borrowed from, "" where it is the setting's own.
+        users: by L, how far the mean is off by which users were tested: see `_users_error`.
+        run: label of the run that it is of.
+        source: the same where it was borrowed, "" where it is the setting's own run.
         stopped: every fit ended at its limit of epochs.
     """
 
     by_length: dict[int, list[float]]
+    run: str
     source: str
     stopped: bool
+    users: dict[int, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Columns: length, mean, standard deviation (null for one seed), seeds."""
+        """Columns: length, mean, standard deviation (null for one seed), error by users, seeds."""
         at = sorted(self.by_length)
         return {
             "at": at,
             "value": [short(statistics.fmean(self.by_length[seq_len])) for seq_len in at],
             "sd": [_spread(self.by_length[seq_len]) for seq_len in at],
+            "users": [short(self.users.get(seq_len, 0.0)) for seq_len in at],
             "n": [len(self.by_length[seq_len]) for seq_len in at],
+            "run": self.run,
             "source": self.source,
             "stopped": self.stopped,
         }
@@ -66,11 +73,29 @@ def accuracies(
     labels = [cell.run.label for cell in chosen]
     source = run if run in labels or not labels else labels[0]
     by_length: dict[int, list[float]] = {}
+    users: dict[int, float] = {}
     for cell in chosen:
         value = cell.record.value(NDCG)
         if cell.run.label == source and value is not None:
             by_length.setdefault(cell.seq_len, []).append(value)
-    return Accuracy(by_length, "" if source == run else source, bool(alike) and not finished)
+            users[cell.seq_len] = max(users.get(cell.seq_len, 0.0), _users_error(cell, value))
+    stopped = bool(alike) and not finished
+    return Accuracy(by_length, source, "" if source == run else source, stopped, users)
+
+
+def _users_error(cell: Cell, ndcg: float) -> float:
+    """The standard error of a mean over test users, at most.
+
+    A user's NDCG@10 is x = 1 / log2(rank + 1) or 0, so x^2 is at most x and, as may be seen rank by
+    rank, at most 1 / rank: the mean of x^2 is no more than MRR@10, or than NDCG@10 itself where
+    that is not in the record. 0 where it is not known how many users were tested.
+    """
+    count = cell.record.metrics[NDCG].n or cell.record.data.get("num_users")
+    if not isinstance(count, int) or count < 1:
+        return 0.0
+    mrr = cell.record.value("mrr@10")
+    square = ndcg if mrr is None else min(mrr, ndcg)
+    return math.sqrt(max(square - ndcg**2, 0.0) / count)
 
 
 def _spread(values: Sequence[float]) -> float | None:
