@@ -14,6 +14,8 @@ from report.labels import dataset_label, lengths, model_label, one_line
 from report.series import EXTRAPOLATED, Line, Panel
 
 CROSS = "×"
+NO_MODEL = "none"
+MODELLESS = {"load": "data loading"}
 FLAGS = {
     "extrapolated": "Hollow marker: epoch time extrapolated",
     "untrained": "Untrained weights",
@@ -96,15 +98,22 @@ def flag_notes(found: Iterable[Cell], metric: str = "") -> list[str]:
     for cell in found:
         for flag in cell.record.flags if cell.ok else []:
             lines = at.setdefault(one_line(str(flag), 32), {})
-            lines.setdefault(model_label(cell.model), []).append(cell.seq_len)
+            lines.setdefault(_said_of(cell), []).append(cell.seq_len)
     if metric not in EXTRAPOLATED:
         at.pop("extrapolated", None)
     notes = []
     for flag, lines in sorted(at.items()):
-        where = "; ".join(f"{label} {lengths(all_at)}" for label, all_at in lines.items())
+        where = "; ".join(f"{label}{lengths(all_at)}" for label, all_at in lines.items())
         lead = FLAGS.get(flag, flag.capitalize())
         notes.append(f"{lead}: {where}")
     return notes
+
+
+def _said_of(cell: Cell) -> str:
+    """The model, or the workload where that has none, as a lead to lengths."""
+    if cell.model != NO_MODEL:
+        return f"{model_label(cell.model)} "
+    return f"{MODELLESS.get(cell.workload, one_line(cell.workload, 40))}, "
 
 
 def kernel_note(found: Iterable[Cell]) -> list[str]:
