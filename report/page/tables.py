@@ -14,7 +14,7 @@ from report.budget import Cost, budgets
 from report.facets import cells
 from report.fitted import crossings, fit_of
 from report.front import COSTS, NDCG, Front, fronts
-from report.labels import BYTES, number, time_unit
+from report.labels import BYTES, number, one_line, time_unit
 from report.load import Run
 from report.page.chart import panel_title
 from report.palette import PHASES, SHARES
@@ -75,7 +75,7 @@ def _growth(runs: Sequence[Run]) -> Table:
 def _front(runs: Sequence[Run]) -> Table:
     rows = [
         (
-            f"{front.panel.facets['dataset']}, L={front.seq_len}",
+            _at_length(front.panel, front.seq_len),
             label,
             f"{statistics.fmean(samples[NDCG]):.4f}",
             *(_amount(statistics.median(samples[metric]), metric) for metric in COSTS),
@@ -101,7 +101,7 @@ def _beaten(front: Front, label: str) -> str:
 def _budgets(runs: Sequence[Run]) -> Table:
     rows = [
         (
-            f"{one.panel.facets['dataset']}, L={one.seq_len}",
+            _at_length(one.panel, one.seq_len),
             one.label,
             f"{one.share:.0%} ({one.target:.4f})",
             f"{one.reached} of {one.seeds}",
@@ -122,7 +122,7 @@ def _budgets(runs: Sequence[Run]) -> Table:
 def _contrasts(runs: Sequence[Run]) -> Table:
     rows = [
         (
-            f"{one.panel.facets['dataset']}, L={one.seq_len}",
+            _at_length(one.panel, one.seq_len),
             f"{one.first}, {one.second}",
             _test(one.seeds),
             _test(one.users),
@@ -228,6 +228,18 @@ PICTURES: dict[str, Callable[[Sequence[Run]], Table]] = {
 
 def _where(panel: Panel) -> str:
     return panel_title(panel.title) or panel.facets["dataset"]
+
+
+def _at_length(panel: Panel, seq_len: int) -> str:
+    """ "ML-100K, L=50, quick · 2 threads, stopped after 6 epochs": with what sets it apart."""
+    dataset = panel.facets["dataset"]
+    apart = [part for part in panel.title.split(" · ") if part not in ("", dataset)]
+    fits = [cell.record for cell in panel.cells if cell.seq_len == seq_len and cell.ok]
+    limits = {one_line(str(one.config.get("max_epochs")), 12) for one in fits}
+    stopped = fits and len(limits) == 1 and all("max_epochs" in one.flags for one in fits)
+    parts = [dataset, f"L={seq_len}", panel_title(" · ".join(apart))]
+    parts.append(f"stopped after {limits.pop()} epochs" if stopped else "")
+    return ", ".join(part for part in parts if part)
 
 
 def _cost(cost: Cost, write: Callable[[float], str]) -> str:
