@@ -1,7 +1,7 @@
 """Several runs side by side: a row for what more than one of them measured, a column per run.
 
-A ratio to the first run stands beside a number only where it means something: time and memory on
-machines that agree in every hard key, accuracy and counts anywhere. It is no verdict:
+A ratio to the first run that measured it stands beside a number only where it means something: time
+and memory on machines that agree in every hard key, accuracy and counts anywhere. It is no verdict:
 regression_report.py gives one, from runs measured in turn.
 """
 
@@ -49,7 +49,7 @@ class Row:
 def comparison(runs: Sequence[Run], cells: Sequence[Cell]) -> list[Row]:
     """Rows in order of metric, model and L; [] where no two runs measured the same."""
     found = [_by_key([cell for cell in cells if cell.run is run]) for run in runs]
-    alike = [comparable(runs[0], run) for run in runs]
+    alike = [[comparable(one, other) for other in runs] for one in runs]
     keys = list(dict.fromkeys(key for by_key in found for key in by_key))
     shared = [key for key in keys if sum(key in by_key for by_key in found) > 1]
     return [_row(key, found, alike) for key in sorted(shared, key=_order)[:MOST_ROWS]]
@@ -81,20 +81,25 @@ def _order(key: Key) -> tuple[int, str, tuple[int, str], int]:
     return _METRICS.index((key[0], key[1])), key[3], order_of(key[2]), int(key[4])
 
 
-def _row(key: Key, found: Sequence[dict[Key, list[Cell]]], alike: Sequence[bool]) -> Row:
+def _row(key: Key, found: Sequence[dict[Key, list[Cell]]], alike: Sequence[list[bool]]) -> Row:
     workload, metric, model, dataset, seq_len, objective, batch, *_ = key
     values = [_value(by_key.get(key, []), metric) for by_key in found]
-    anywhere = metric == "ndcg@10"
-    ratios = [
-        f"{value / values[0]:.2f}×"
-        if place and value is not None and values[0] and (anywhere or alike[place])
-        else ""
-        for place, value in enumerate(values)
-    ]
+    ratios = _ratios(values, [[True] * len(found)] * len(found) if metric == "ndcg@10" else alike)
     named = f", {objective}" if objective != "none" else ""
     conditions = "" if batch == "batch 1" else batch + named
     name = (_WORDS[workload, metric], model_label(model), dataset, seq_len, conditions)
     return Row(name, [_text(value, metric) for value in values], ratios)
+
+
+def _ratios(values: Sequence[float | None], alike: Sequence[list[bool]]) -> list[str]:
+    """To the first run that has a value, for each later one that may be compared with it."""
+    first = next(place for place, value in enumerate(values) if value is not None)
+    return [
+        f"{value / base:.2f}×"
+        if place > first and value is not None and (base := values[first]) and alike[first][place]
+        else ""
+        for place, value in enumerate(values)
+    ]
 
 
 def _value(group: Sequence[Cell], metric: str) -> float | None:

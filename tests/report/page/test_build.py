@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 import plot_results
+from report.facets import cells
 from report.finding import finding
 from report.load import load_runs
+from report.notes import flag_notes
 from report.page.build import SCRIPTS, build_page
 from report.page.machines import differences, in_words
 from report.page.rerun import command
+from report.page.tables import together
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -152,3 +155,37 @@ def test_a_contended_cell_is_not_shown_as_plainly_ok(made, run_json):
     cells = data_of(page)["cells"]
     assert cells["texts"][cells["columns"]["status"][0]] == "ok, contended"
     assert "<td><bdi>ok, contended</bdi></td>" in page
+
+
+def test_rows_of_different_runs_are_named_apart(made, tmp_path):
+    short = [
+        made.fit(model, 50, 0, flags=["max_epochs"], max_epochs=6, threads=1)
+        for model in made.MODELS
+    ]
+    paths = [
+        made.write_json(tmp_path / "long.json", made.suite((50, 100)), run_id="a"),
+        made.write_json(tmp_path / "short.json", short, run_id="b"),
+    ]
+    found = {table.title: table for table in together(load_runs(paths))}
+    for title in ("What accuracy costs", "Which differences of accuracy are more than chance"):
+        where = {row[0] for row in found[title].rows}
+        assert "ML-100K, L=50, a · 2 threads" in where
+        assert "ML-100K, L=50, b · 1 thread, stopped after 6 epochs" in where
+
+
+def test_a_ratio_is_to_the_first_run_that_has_the_number(made, tmp_path):
+    slow = made.train("sasrec", 50, metrics={"epoch_time": made.time(2.25)})
+    made_of = ([made.train("gru4rec", 50)], [made.train("sasrec", 50)], [slow])
+    paths = [
+        made.write_json(tmp_path / f"{place}.json", records, run_id=str(place))
+        for place, records in enumerate(made_of)
+    ]
+    page = build_page(load_runs(paths))
+    assert "2.00×</span>" in page
+    assert "to the first run that measured it" in page
+
+
+def test_what_has_no_model_is_named_by_its_workload(made, run_json):
+    (run,) = load_runs([run_json([made.record("none", "load", 50, flags=["noisy"])])])
+    (note,) = flag_notes(cells([run]))
+    assert note.endswith(": data loading, L=50")
