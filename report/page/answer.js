@@ -2,11 +2,11 @@
 
 const HOW = { measured: "", by: " (fit)", between: " (between)" };
 
-function cellOf(part, write) {
+function cellOf(part, write, more = "") {
   if (part.value === undefined) return make("td", { class: "number", title: part.out ?? part.unknown }, part.out ? "out of memory" : "not known");
   const range = part.high > part.low ? `${write(part.low)} to ${write(part.high)}` : part.how;
   return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), HOW[part.how.split(" ")[0]],
-    part.disturbed ? ` (${part.disturbed})` : "");
+    part.disturbed ? ` (${part.disturbed})` : "", more);
 }
 
 function rowOf(model, best) {
@@ -18,8 +18,17 @@ function rowOf(model, best) {
     make("th", { scope: "row" }, name(model.label)),
     make("td", {}, name(verdict)),
     make("td", { class: "number" }, accuracy.value ? accuracy.value.toFixed(4) + spread : "not known"),
-    cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.step, seconds),
-    cellOf(model.epoch, seconds), cellOf(model.memory, bytes));
+    cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.other, seconds),
+    cellOf(model.epoch, seconds), cellOf(model.memory, bytes, model.batch ? ` at batch ${model.batch}` : ""));
+}
+
+// What a weight means, by the score that draws.js works out.
+function worthOf(weight) {
+  if (weight === 0) return "Cost alone decides.";
+  if (weight === 1) return "Accuracy alone decides.";
+  const factor = 1.1 ** (weight / (1 - weight));
+  const much = factor < 2 ? `${Number((100 * (factor - 1)).toPrecision(3))}% more latency and training time` : `${number(factor)} times the latency and training time`;
+  return `10% more NDCG@10 makes up for ${much}, both at once.`;
 }
 
 function itemOf(line) {
@@ -32,7 +41,7 @@ function showAnswer() {
   const host = document.getElementById("answer");
   host.dataset.kind = found.kind;
   host.dataset.best = found.best ?? "";
-  const head = ["Model", "Verdict", "NDCG@10", "p50", "p95", "Next event", "Epoch", "Memory"];
+  const head = ["Model", "Verdict", "NDCG@10", "p50", "p95", field("request").value === "event" ? "Whole history" : "Next event", "Epoch", "Memory"];
   const table = make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "The models at this length" },
     make("table", {}, make("caption", {}, "The models at this length"),
       make("thead", {}, make("tr", {}, ...head.map((text, place) =>
@@ -42,5 +51,6 @@ function showAnswer() {
     make("ul", {}, ...found.lines.map(itemOf)),
     ...(found.models.length ? [table] : []));
   field("share").value = `${field("weight").value}%`;
+  document.getElementById("worth").textContent = worthOf(Number(field("weight").value) / 100);
   keepWishes();
 }

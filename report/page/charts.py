@@ -20,6 +20,7 @@ from report.page.training import learning
 from report.series import Panel, panels
 
 NO_MEASURE = "–"
+BY_LENGTH = "batch by L"
 
 
 def epoch_time(found: Sequence[Cell]) -> Chart | None:
@@ -56,10 +57,23 @@ def memory(found: Sequence[Cell]) -> Chart | None:
     """Peak memory of training over L."""
     says = "How far a training step raises memory: of the process on a CPU, allocated on a GPU."
     shown = panels(of_workload(found, "train_epoch"))
+    says += _batches(shown)
     metrics = {"memory_peak": ""}
     return _over_length(
         "memory", "Training: peak memory", says, shown, metrics, byte_unit, "peak memory"
     )
+
+
+def _batches(shown: Sequence[Panel]) -> str:
+    """Which batches were chosen by L; "" where each panel has one batch."""
+    chosen = [panel for panel in shown if panel.facets["batch"] == BY_LENGTH]
+    if not chosen:
+        return ""
+    at = {cell.seq_len: cell.facets["batch"] for panel in chosen for cell in panel.cells}
+    shortest, longest = min(at), max(at)
+    where = "" if len(chosen) == len(shown) else f' where a panel says "{BY_LENGTH}"'
+    ends = f"from {at[shortest]} at L={shortest:,} to {at[longest]} at L={longest:,}"
+    return f" The batch was chosen by L{where}, {ends}: memory at one batch grows otherwise."
 
 
 def _over_length(

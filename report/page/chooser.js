@@ -9,7 +9,7 @@ function asked() {
     return Number.isFinite(value) && value > 0 ? value : null;
   };
   return {
-    length: amount("history"), items: amount("items"), weight: Number(field("weight").value) / 100,
+    request: field("request").value, length: amount("history"), items: amount("items"), weight: Number(field("weight").value) / 100,
     memory: amount("memory") === null ? null : amount("memory") * 2 ** 20,
     latency: amount("latency") === null ? null : amount("latency") / 1000,
     setting: data.chooser.settings[field("setting").value],
@@ -25,7 +25,7 @@ function nearestDataset(setting, items) {
 }
 
 // The question is kept in the address, so that a link to the page asks it again.
-const KEPT = ["history", "items", "memory", "latency", "device", "setting", "weight"];
+const KEPT = ["history", "items", "memory", "latency", "request", "device", "setting", "weight"];
 
 function keepWishes() {
   const wishes = new URLSearchParams(KEPT.map((key) => [key, field(key).value]).filter(([, value]) => value));

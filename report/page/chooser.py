@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from report.facets import Cell
+from report.facets import CLOZE, Cell
 from report.labels import model_label, one_line, order_of
 from report.page.charts import on_device
 from report.page.curves import curve_of
@@ -21,6 +21,9 @@ from report.significance import Contrast, contrasts_at
 
 PLACE = ("run", "machine", "commit", "device", "dtype", "threads")
 Key = tuple[str, ...]
+# Which suites measure training, a whole history and one more event, where a run's own does not.
+SUITES = ("quick", "quick", "serving")
+OWN_FILE = "interactions.csv"
 
 
 @dataclass
@@ -58,7 +61,7 @@ def _settings(cells: Sequence[Cell]) -> dict[Key, _Setting]:
     for panel in panels(of_workload(cells, "train_epoch")):
         key = (*_place(panel), panel.facets["batch"], panel.facets["objective"])
         found.setdefault(key, _Setting()).train[panel.facets["dataset"]] = panel
-    for kind, served in (("serve", one_user(cells)), ("step", of_workload(cells, "serve_step"))):
+    for kind, served in (("serve", one_user(cells)), ("step", one_user(cells, "serve_step"))):
         for panel in panels(served):
             keys = [key for key in found if key[: len(PLACE)] == _place(panel)]
             for key in keys or [(*_place(panel), "", "")]:
@@ -94,7 +97,7 @@ def _dataset(name: str, setting: _Setting, run: str, fits: Sequence[Cell]) -> di
         "items": _items(known),
         "apart": _apart(found),
         "tested": "over seeds and users" if any(c.users for _, c in found) else "over seeds",
-        "commands": _commands(next(cell for panel in known for cell in panel.cells)),
+        "commands": _commands(here),
         "models": [
             _model(model, variant, here, accuracies(fits, name, model, objective, run).to_json())
             for model, variant in sorted(keys, key=lambda key: (order_of(key[0]), key[1]))
@@ -123,13 +126,22 @@ def _apart(found: Sequence[tuple[Panel, Contrast]]) -> list[tuple[str, int, str,
     return [key for key, apart in told.items() if apart]
 
 
-def _commands(cell: Cell) -> dict[str, str]:
-    """What measures more of this data set; a length is to follow."""
+def _commands(here: Sequence[Panel | None]) -> dict[str, str]:
+    """What measures more of this data set, by what is lacking; a length is to follow.
+
+    Of the run's own suite where that measures it, else of the suite that does.
+    """
+    cell = next(cell for panel in here if panel is not None for cell in panel.cells)
     dataset = one_line(str(cell.record.config.get("dataset", "auto")), 120)
-    return {
-        "accuracy": command_at(cell.run, "accuracy", dataset),
-        "cost": command_at(cell.run, cell.run.suite, dataset),
+    own = cell.run.suite
+    suites = [
+        own if panel is not None else other for panel, other in zip(here, SUITES, strict=True)
+    ]
+    wanted = dict(zip(("epoch", "history", "event"), suites, strict=True)) | {
+        "accuracy": "accuracy"
     }
+    made = {name: command_at(cell.run, suite, dataset) for name, suite in wanted.items()}
+    return made | {"own": command_at(cell.run, suites[0], OWN_FILE)}
 
 
 def _items(found: Sequence[Panel]) -> int | None:
@@ -153,7 +165,31 @@ def _model(
         "latency": _curve(serve, "latency_p50"),
         "tail": _curve(serve, "latency_p95"),
         "step": _curve(step, "latency_p50"),
+        "step_tail": _curve(step, "latency_p95"),
+        "recomputes": _recomputes(serve or train, step, here[2]),
+        "batches": _batches(train),
     }
+
+
+def _recomputes(line: Line | None, step: Line | None, stepped: Panel | None) -> bool:
+    """Whether one more event costs the model its whole history again: it has no step of its own.
+
+    Cells that were asked for one say so; suites that ask only models with a step leave it out, and
+    of those without the objective says that every event sees all others.
+    """
+    if step is not None:
+        statuses = {cell.record.status for group in step.cells.values() for cell in group}
+        return statuses == {"unsupported"}
+    cells = [] if line is None else [cell for group in line.cells.values() for cell in group]
+    return stepped is not None and any(cell.facets["objective"] == CLOZE for cell in cells)
+
+
+def _batches(line: Line | None) -> dict[str, list[Any]]:
+    """Columns: length, batch size of training."""
+    found = {} if line is None else line.cells
+    sizes = {at: group[0].facets["batch"].removeprefix("batch ") for at, group in found.items()}
+    at = sorted(sizes)
+    return {"at": at, "size": [sizes[length] for length in at]}
 
 
 def _line(panel: Panel | None, model: str, variant: int) -> Line | None:

@@ -5,8 +5,14 @@ function judge(model, wish) {
     model: model.model, label: model.label, accuracy: accuracyAt(model.accuracy, wish.length), source: model.accuracy,
     epoch: valueAt(model.epoch, wish.length), memory: valueAt(model.memory, wish.length),
     latency: valueAt(model.latency, wish.length), tail: valueAt(model.tail, wish.length),
-    step: valueAt(model.step, wish.length), no: [], open: [],
+    batch: batchAt(model, wish.length), batches: model.batches.size, recomputes: false, no: [], open: [],
   };
+  found.other = valueAt(model.step, wish.length);
+  if (wish.request === "event") {
+    [found.latency, found.other] = model.recomputes ? [found.latency, found.latency] : [found.other, found.latency];
+    if (!model.recomputes) found.tail = valueAt(model.step_tail, wish.length);
+    found.recomputes = model.recomputes;
+  }
   for (const part of [found.epoch, found.latency]) if (part.out && !found.no.includes(part.out)) found.no.push(part.out);
   for (const [limit, part, words, write] of [
     [wish.memory, found.memory, "memory", bytes], [wish.latency, found.tail, "p95", seconds]]) {
@@ -31,7 +37,8 @@ function answer() {
     const measured = far.map((one) => `${one.label} ${one.items.toLocaleString("en")}`).join("; ");
     return { kind: "unknown", models: [],
       title: `Not known for a catalogue of ${wish.items.toLocaleString("en")} items.`,
-      lines: [`The nearest that was measured is more than ${NEAR} times larger or smaller (${measured}), and the cost of ranking and of the softmax grows with the catalogue.`] };
+      lines: [`The nearest that was measured is more than ${NEAR} times larger or smaller (${measured}), and the cost of ranking and of the softmax grows with the catalogue.`,
+        { text: "What measures data of your own, a file of users, items and times:", command: `${far[0].commands.own} ${wish.length}` }] };
   }
   const models = dataset.models.map((model) => judge(model, wish));
   const lines = [];
@@ -58,17 +65,27 @@ function answer() {
 
 function missingAccuracy(models, dataset, wish) {
   const why = new Set(models.flatMap(({ accuracy }) => accuracy.unknown ?? accuracy.unsure.map((text) => `it is ${text}`)));
-  return { text: `Accuracy does not decide here: ${[...why].join("; ")}. What measures it:`,
+  return { text: `Accuracy does not decide${models.length < dataset.models.length ? ` on ${named(models)}` : ""}: ${[...why].join("; ")}. What measures it:`,
     command: `${dataset.commands.accuracy} ${wish.length}` };
 }
 
+// What would have to be measured to judge the models that could not be, with the commands that do.
+function missing(models, dataset, wish) {
+  const left = models.filter((model) => !model.no.length);
+  const lines = [];
+  const blind = wish.weight > 0 ? left.filter((model) => !decides(model.accuracy)) : [];
+  if (blind.length) lines.push(missingAccuracy(blind, dataset, wish));
+  if (blind.some((model) => model.latency.value > 0 || model.epoch.value > 0)) lines.push("The cost is known: set the weight of accuracy to 0% to choose by cost alone.");
+  const needed = [["epoch", "epoch", wish.weight < 1], ["latency", wish.request, wish.weight < 1],
+    ["memory", "epoch", wish.memory !== null], ["tail", wish.request, wish.latency !== null]];
+  const commands = new Set(needed.filter(([part, , asked]) => asked && left.some((model) => model[part].unknown)).map(([, work]) => dataset.commands[work]));
+  for (const command of commands) lines.push({ text: `What measures the missing costs at L = ${wish.length}:`, command: `${command} ${wish.length}` });
+  return lines;
+}
+
 function nothing(models, dataset, wish, lines) {
-  const unknown = models.filter((model) => model.open.length);
+  const unknown = models.filter((model) => model.open.length && !model.no.length);
   if (!unknown.length && models.length) return { kind: "none", title: "Nothing that was measured fits.", lines, models };
-  const left = models.filter((model) => !model.no.length && !decides(model.accuracy));
-  if (wish.weight > 0 && left.length) {
-    lines.push(missingAccuracy(left, dataset, wish));
-    if (left.some((model) => model.latency.value > 0 || model.epoch.value > 0)) lines.push("The cost is known: set the weight of accuracy to 0% to choose by cost alone.");
-  }
+  lines.push(...missing(models, dataset, wish));
   return { kind: "unknown", title: `Not known at L = ${wish.length}.`, lines, models };
 }

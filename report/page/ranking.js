@@ -66,7 +66,10 @@ function ranked(rated, models, dataset, wish, costs, lines) {
   const open = models.filter((model) => model.open.length && !model.no.length);
   const disturbed = wish.weight < 1 ? order.slice(0, 2).filter((model) => whileOf(model, costs)) : [];
   const all = [...why, ...disturbance(disturbed, dataset, wish, costs), ...lines, ...remarks(rated, wish, costs)];
-  if (open.length) all.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);
+  if (open.length) {
+    all.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);
+    all.push(...missing(open, dataset, wish));
+  }
   const found = { best: best.label, models, lines: all };
   if (rivals.length) return { ...found, kind: "tie", title: `${best.label}, but not clearly: ${named(rivals)} may be as good` };
   if (disturbed.length) {
@@ -80,8 +83,10 @@ function ranked(rated, models, dataset, wish, costs, lines) {
 
 function disturbance(disturbed, dataset, wish, costs) {
   if (!disturbed.length) return [];
+  const work = { latency: wish.request, epoch: "epoch" };
+  const cost = costs.find((key) => disturbed.some((model) => model[key].disturbed));
   return [{ text: `Times of ${named(disturbed)} were measured ${whileOf(disturbed[0], costs)}, which no interval covers. What measures them again:`,
-    command: `${dataset.commands.cost} ${wish.length} --fresh` }];
+    command: `${dataset.commands[work[cost]]} ${wish.length} --fresh` }];
 }
 
 function remarks(rated, wish, costs) { // where numbers come from that are not exactly of what was asked
@@ -90,6 +95,10 @@ function remarks(rated, wish, costs) { // where numbers come from that are not e
   for (const text of how) {
     if (text.startsWith("between")) lines.push(`There is no fit for some of the costs: they lie ${text}, anywhere within the bounds of the two.`);
   }
+  const again = rated.filter((model) => model.recomputes);
+  if (again.length) lines.push(`${named(again)} ${again.length > 1 ? "keep" : "keeps"} no state: one more event costs a request with the whole history.`);
+  const batches = new Set(rated.flatMap((model) => model.batches));
+  if (wish.memory !== null && batches.size > 1) lines.push("The batch of training was chosen by L: with another batch than the one beside the memory, another memory is needed.");
   if (wish.weight === 0) return lines;
   const at = [...new Set(rated.map((model) => model.accuracy.at))].filter((one) => one !== wish.length);
   if (at.length) lines.push(`Accuracy is that of L = ${at.join(", ")}, the nearest measured length.`);

@@ -58,6 +58,14 @@ function accuracyAt(accuracy, length) {
   return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], users: accuracy.users[place], at, unsure };
 }
 
+function batchAt(model, length) { // of training: "32", or "327 to 163" between two lengths
+  const { at, size } = model.batches;
+  const right = at.findIndex((one) => one >= length);
+  if (right < 0) return "";
+  const near = at[right] === length ? [size[right]] : size.slice(Math.max(0, right - 1), right + 1);
+  return [...new Set(near)].join(" to ");
+}
+
 function decides(accuracy) { // whether a choice may rest on it
   return accuracy.value > 0 && !accuracy.unsure.length;
 }

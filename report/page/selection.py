@@ -12,7 +12,7 @@ def of_workload(found: Sequence[Cell], workload: str) -> list[Cell]:
     return [cell for cell in found if cell.workload == workload]
 
 
-def one_user(found: Sequence[Cell]) -> list[Cell]:
-    """The recommend cells that serve one user at a time."""
-    served = of_workload(found, "recommend")
+def one_user(found: Sequence[Cell], workload: str = "recommend") -> list[Cell]:
+    """The cells of a serving workload that serve one user at a time."""
+    served = of_workload(found, workload)
     return [cell for cell in served if cell.record.config.get("batch_size") == 1]

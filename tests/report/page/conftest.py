@@ -57,7 +57,7 @@ class Seen:
         """Fill in the chooser's form, and what it then says: kind, best, title and text."""
         for name, value in wishes.items():
             chosen = self.page.locator(f"#wishes [name={name}]")
-            if name in ("device", "setting"):
+            if name in ("device", "setting", "request"):
                 chosen.select_option(value)
             else:
                 chosen.fill(str(value))

@@ -14,6 +14,7 @@ from report.finding import finding
 from report.load import load_runs
 from report.notes import flag_notes
 from report.page.build import SCRIPTS, build_page
+from report.page.charts import memory
 from report.page.machines import differences, in_words
 from report.page.rerun import command
 from report.page.tables import together
@@ -71,7 +72,7 @@ def test_runs_on_machines_that_differ_say_so_beside_each_comparison(made, tmp_pa
     said = in_words(differences(runs), runs)
     assert "processor (EPYC 9V74 / Xeon 8592), cores (2 / 8)" in said
     page = build_page(runs)
-    assert page.count('class="warning"') == 3
+    assert page.count('class="warning"') == 2
     rows = re.findall(r"<tr><th scope=\"row\">(epoch|NDCG@10)</th>.*?</tr>", page, re.DOTALL)
     assert rows == ["epoch", "NDCG@10"]
     table = page[page.index('id="compare"') : page.index('id="cells"')]
@@ -189,3 +190,15 @@ def test_what_has_no_model_is_named_by_its_workload(made, run_json):
     (run,) = load_runs([run_json([made.record("none", "load", 50, flags=["noisy"])])])
     (note,) = flag_notes(cells([run]))
     assert note.endswith(": data loading, L=50")
+
+
+def test_memory_at_batches_chosen_by_length_says_so_beside_the_chart(made, run_json):
+    by_length = [made.train("sasrec", at, batch_size=16384 // at) for at in (50, 100, 200)]
+    (run,) = load_runs([run_json(by_length)])
+    chart = memory(cells([run]))
+    assert chart is not None
+    assert "chosen by L, from batch 327 at L=50 to batch 81 at L=200" in chart.says
+    (run,) = load_runs([run_json()])
+    chart = memory(cells([run]))
+    assert chart is not None
+    assert "batch" not in chart.says
