@@ -14,12 +14,18 @@ function rowOf(model, best) {
   const spread = accuracy.sd === null || accuracy.sd === undefined ? " (one seed)" : ` ± ${accuracy.sd.toFixed(4)}`;
   const verdict = model.no[0] ?? model.open[0] ?? model.said ?? "fits";
   const state = model.no.length ? "no" : model.open.length ? "open" : "fits";
-  return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
-    make("th", { scope: "row" }, name(model.label)),
-    make("td", {}, name(verdict)),
+  const cells = [make("td", {}, name(verdict)),
     make("td", { class: "number" }, accuracy.value ? accuracy.value.toFixed(4) + spread : "not known"),
     cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.other, seconds),
-    cellOf(model.epoch, seconds), cellOf(model.memory, bytes, model.batch ? ` at batch ${model.batch}` : ""));
+    cellOf(model.epoch, seconds), cellOf(model.memory, bytes, model.batch ? ` at batch ${model.batch}` : "")];
+  cells.forEach((cell, place) => { cell.dataset.head = headOf()[place + 1]; }); // shown where rows are cards
+  return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
+    make("th", { scope: "row" }, name(model.label)), ...cells);
+}
+
+function headOf() {
+  const other = field("request").value === "event" ? "Whole history" : "Next event";
+  return ["Model", "Verdict", "NDCG@10", "p50", "p95", other, "Epoch", "Memory"];
 }
 
 // What a weight means, by the score that draws.js works out.
@@ -41,15 +47,15 @@ function showAnswer() {
   const host = document.getElementById("answer");
   host.dataset.kind = found.kind;
   host.dataset.best = found.best ?? "";
-  const head = ["Model", "Verdict", "NDCG@10", "p50", "p95", field("request").value === "event" ? "Whole history" : "Next event", "Epoch", "Memory"];
   const table = make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "The models at this length" },
     make("table", {}, make("caption", {}, "The models at this length"),
-      make("thead", {}, make("tr", {}, ...head.map((text, place) =>
+      make("thead", {}, make("tr", {}, ...headOf().map((text, place) =>
         make("th", { scope: "col", class: place > 1 ? "number" : undefined }, text)))),
       make("tbody", {}, ...found.models.map((model) => rowOf(model, found.best)))));
   host.replaceChildren(make("p", { class: "verdict" }, name(found.title)),
     make("ul", {}, ...found.lines.map(itemOf)),
     ...(found.models.length ? [table] : []));
+  watchFrame(table);
   field("share").value = `${field("weight").value}%`;
   document.getElementById("worth").textContent = worthOf(Number(field("weight").value) / 100);
   keepWishes();

@@ -42,6 +42,7 @@ VEGA_LITE = "6.4"
 SCRIPTS = (
     "formats.js",
     "theme.js",
+    "scroll.js",
     "charts.js",
     "reading.js",
     "draws.js",

@@ -52,7 +52,11 @@ function toggleRecord(row, button, place) {
   const open = button.getAttribute("aria-expanded") === "true";
   button.setAttribute("aria-expanded", String(!open));
   if (open) row.nextElementSibling.remove();
-  else row.after(make("tr", { class: "record" }, make("td", { colspan: COLUMNS.length }, ...recordOf(place))));
+  else {
+    const record = make("tr", { class: "record" }, make("td", { colspan: COLUMNS.length }, ...recordOf(place)));
+    row.after(record);
+    record.querySelectorAll(".scroll").forEach(watchFrame);
+  }
 }
 
 function metricsOf(place) {

@@ -54,7 +54,6 @@ class Key:
     model: str
     color: str
     shape: str
-    dash: list[float]
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart of the page; `styles` are what dashes mean, where they don't tell models apart."""
+    """One chart of the page; `styles` are what dashes mean: percentiles."""
 
     name: str
     title: str
@@ -96,9 +95,7 @@ class Chart:
 def key_of(line: Line) -> Key:
     """The legend entry of a line, in its model's look."""
     style = look(line.model)
-    dash = [] if isinstance(style.linestyle, str) else list(style.linestyle[1])
-    dash = [1.6 * part for part in dash]
-    return Key(line.label, model_label(line.model), style.color, SHAPES[style.marker], dash)
+    return Key(line.label, model_label(line.model), style.color, SHAPES[style.marker])
 
 
 def keys_of(lines: Sequence[Line]) -> list[Key]:

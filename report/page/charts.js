@@ -94,8 +94,7 @@ function swatchOf(key) {
     diamond: "M14 1l5 5l-5 5l-5-5z", cross: "M12 2h4v2.5h2.5v3H16V10h-4V7.500h-2.500v-3H12z",
   };
   swatch.append(
-    shape("line", { x1: 0, x2: 28, y1: 6, y2: 6, stroke: key.color, "stroke-width": 2,
-      "stroke-dasharray": key.dash.map((part) => part / 2).join(" ") }),
+    shape("line", { x1: 0, x2: 28, y1: 6, y2: 6, stroke: key.color, "stroke-width": 2 }),
     shape("path", { d: paths[key.shape] ?? paths.circle, fill: key.color }));
   return swatch;
 }

@@ -96,18 +96,17 @@ def _bands(encoding: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _line(chart: Chart, encoding: dict[str, Any]) -> dict[str, Any]:
-    """Measured points joined; dashes tell percentiles apart where there are some, else models."""
+    """Measured points joined; a dash is a percentile everywhere, never a model."""
+    styled: dict[str, Any] = {"detail": {"field": "style"}}
     if chart.styles:
         styles = list(chart.styles)
         dashes = [DASHES[place % len(DASHES)] for place in range(len(styles))]
         scale = {"domain": styles, "range": dashes}
-        dash: dict[str, Any] = {"field": "style", "type": "nominal", "scale": scale}
-    else:
-        dash = _by_line(chart, [key.dash for key in chart.keys])
+        styled["strokeDash"] = {"field": "style", "type": "nominal", "scale": scale}
     return {
         "data": {"name": "points"},
         "mark": {"type": "line", "strokeJoin": "round", "clip": True, **_weight(chart)},
-        "encoding": encoding | {"strokeDash": dash, "detail": {"field": "style"}},
+        "encoding": encoding | styled,
     }
 
 

@@ -170,6 +170,24 @@ def test_nothing_makes_the_page_scroll_sideways(open_page, suite_page, made, wid
     assert widths[0] <= widths[1]
 
 
+def test_on_a_phone_the_answers_are_cards_and_what_is_cut_fades(open_page, suite_page, made):
+    page = open_page(suite_page(made), width=390).page
+    frame = page.locator("#answer .scroll")
+    assert frame.evaluate("(element) => element.scrollWidth <= element.clientWidth")
+    cell = page.locator("#answer tbody tr").first.locator("td").nth(2)
+    assert cell.evaluate("(element) => getComputedStyle(element, '::before').content") == '"p50"'
+    cut = page.locator(".scroll.more").first.element_handle()
+    assert cut.evaluate("(element) => getComputedStyle(element).maskImage").startswith("linear")
+    cut.evaluate("(element) => { element.scrollLeft = element.scrollWidth; }")
+    page.wait_for_function("(element) => !element.matches('.more')", arg=cut)
+
+
+def test_a_dash_is_a_percentile_and_never_a_model(seen):
+    assert seen.page.locator("#legend [stroke-dasharray]").count() == 0
+    assert seen.page.locator("#chart-epoch_time svg [stroke-dasharray]").count() == 0
+    assert seen.page.locator("#chart-latency svg [stroke-dasharray]").count() > 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_axe_finds_nothing_serious(open_page, suite_page, made, scheme, width):
