@@ -17,7 +17,7 @@ function rowOf(model, best) {
   const cells = [make("td", {}, name(verdict)),
     make("td", { class: "number" }, accuracy.value ? accuracy.value.toFixed(4) + spread : "not known"),
     cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.other, seconds),
-    cellOf(model.epoch, seconds), cellOf(model.memory, bytes, model.batch ? ` at batch ${model.batch}` : "")];
+    cellOf(model.epoch, seconds, model.training.epochs ? ` × ${Math.round(model.training.epochs)}` : ""), cellOf(model.memory, bytes, model.batch ? ` at batch ${model.batch}` : "")];
   cells.forEach((cell, place) => { cell.dataset.head = headOf()[place + 1]; }); // shown where rows are cards
   return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
     make("th", { scope: "row" }, name(model.label)), ...cells);

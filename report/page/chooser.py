@@ -160,6 +160,7 @@ def _model(
         "model": model,
         "label": model_label(model) if named is None else named.label,
         "accuracy": accuracy,
+        "task": _task(train),
         "epoch": _curve(train, "epoch_time"),
         "memory": _curve(train, memory),
         "latency": _curve(serve, "latency_p50"),
@@ -169,6 +170,12 @@ def _model(
         "recomputes": _recomputes(serve or train, step, here[2]),
         "batches": _batches(train),
     }
+
+
+def _task(line: Line | None) -> str:
+    """What an epoch of the model is, "all", "last" or "cloze"; "" where none was measured."""
+    cells = [] if line is None else [cell for group in line.cells.values() for cell in group]
+    return cells[0].facets["objective"] if cells else ""
 
 
 def _recomputes(line: Line | None, step: Line | None, stepped: Panel | None) -> bool:

@@ -6,7 +6,9 @@ function judge(model, wish) {
     epoch: valueAt(model.epoch, wish.length), memory: valueAt(model.memory, wish.length),
     latency: valueAt(model.latency, wish.length), tail: valueAt(model.tail, wish.length),
     batch: batchAt(model, wish.length), batches: model.batches.size, recomputes: false, no: [], open: [],
+    task: model.task,
   };
+  found.training = trainingOf(found);
   found.other = valueAt(model.step, wish.length);
   if (wish.request === "event") {
     [found.latency, found.other] = model.recomputes ? [found.latency, found.latency] : [found.other, found.latency];
@@ -26,6 +28,21 @@ function judge(model, wish) {
   return found;
 }
 
+// As many epochs as the fits took to early stopping; their least and most are its bounds.
+function trainingOf({ epoch, accuracy }) {
+  if (!(epoch.value > 0) || !decides(accuracy) || !accuracy.epochs) return { unknown: epoch.unknown ?? "the number of epochs is not known" };
+  const [low, mean, high] = accuracy.epochs;
+  return { ...epoch, value: epoch.value * mean, low: epoch.low * low, high: epoch.high * high, epochs: mean };
+}
+
+// Where nobody knows how many epochs are needed, only epochs of one task are compared.
+function ofOneTask(models) {
+  const count = (one) => models.filter(({ task }) => task === one).length;
+  const [main] = models.map(({ task }) => task).filter(Boolean).sort((a, b) => count(b) - count(a));
+  for (const model of models) if (model.task && model.task !== main) model.open.push(`an epoch of ${model.task} is another task`);
+  return models.filter((model) => !model.open.length);
+}
+
 // {kind: "best" | "tie" | "disturbed" | "only" | "none" | "unknown", title, lines, models}; a line is a text, or
 // {text, command} with what measures what is missing.
 function answer() {
@@ -43,8 +60,10 @@ function answer() {
   const models = dataset.models.map((model) => judge(model, wish));
   const lines = [];
   if (dataset.items && wish.items && dataset.items !== wish.items) lines.push(`Measured on ${dataset.label}, with ${dataset.items.toLocaleString("en")} items.`);
-  const fit = models.filter((model) => !model.no.length && !model.open.length);
-  const costs = ["latency", "epoch"].filter((key) => fit.some((model) => model[key].value > 0));
+  let fit = models.filter((model) => !model.no.length && !model.open.length);
+  const work = fit.every(({ epoch, training }) => training.value > 0 || !(epoch.value > 0)) ? "training" : "epoch";
+  if (work === "epoch" && wish.weight < 1) fit = ofOneTask(fit);
+  const costs = ["latency", work].filter((key) => fit.some((model) => model[key].value > 0));
   const byCost = wish.weight > 0 && wish.weight < 1 && fit.length && !fit.some((model) => decides(model.accuracy));
   if (byCost) {
     lines.push(missingAccuracy(fit, dataset, wish));

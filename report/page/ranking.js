@@ -47,7 +47,7 @@ function byDraws(rated, wish, costs) {
   const sure = won.get(best) >= SURE;
   const near = order.slice(1).filter((model) => won.get(model) > 1 - SURE);
   const rivals = sure || !second ? [] : near.length ? near : [second];
-  const words = { latency: "latency", epoch: "training time" };
+  const words = { latency: "latency", epoch: "time of an epoch", training: "training time to early stopping" };
   const weights = [wish.weight > 0 ? `accuracy (${Math.round(100 * wish.weight)}%)` : "",
     `${costs.map((cost) => words[cost]).join(" and ")} (${Math.round(100 * (1 - wish.weight))}%)`];
   const by = `By ${weights.filter(Boolean).join(" and ")}`;
@@ -65,7 +65,7 @@ function ranked(rated, models, dataset, wish, costs, lines) {
   const [best] = order;
   const open = models.filter((model) => model.open.length && !model.no.length);
   const disturbed = wish.weight < 1 ? order.slice(0, 2).filter((model) => whileOf(model, costs)) : [];
-  const all = [...why, ...disturbance(disturbed, dataset, wish, costs), ...lines, ...remarks(rated, wish, costs)];
+  const all = [...why, ...disturbance(disturbed, dataset, wish, costs), ...lines, ...remarks(rated, models, wish, costs)];
   if (open.length) {
     all.push(`Not judged: ${open.map((model) => `${model.label} (${model.open[0]})`).join("; ")}.`);
     all.push(...missing(open, dataset, wish));
@@ -83,19 +83,19 @@ function ranked(rated, models, dataset, wish, costs, lines) {
 
 function disturbance(disturbed, dataset, wish, costs) {
   if (!disturbed.length) return [];
-  const work = { latency: wish.request, epoch: "epoch" };
+  const work = { latency: wish.request, epoch: "epoch", training: "epoch" };
   const cost = costs.find((key) => disturbed.some((model) => model[key].disturbed));
   return [{ text: `Times of ${named(disturbed)} were measured ${whileOf(disturbed[0], costs)}, which no interval covers. What measures them again:`,
     command: `${dataset.commands[work[cost]]} ${wish.length} --fresh` }];
 }
 
-function remarks(rated, wish, costs) { // where numbers come from that are not exactly of what was asked
+function remarks(rated, models, wish, costs) { // where numbers come from that are not exactly of what was asked
   const lines = [];
   const how = new Set(wish.weight < 1 ? rated.flatMap((model) => costs.map((cost) => model[cost].how)) : []);
   for (const text of how) {
     if (text.startsWith("between")) lines.push(`There is no fit for some of the costs: they lie ${text}, anywhere within the bounds of the two.`);
   }
-  const again = rated.filter((model) => model.recomputes);
+  const again = models.filter((model) => model.recomputes && !model.no.length);
   if (again.length) lines.push(`${named(again)} ${again.length > 1 ? "keep" : "keeps"} no state: one more event costs a request with the whole history.`);
   const batches = new Set(rated.flatMap((model) => model.batches));
   if (wish.memory !== null && batches.size > 1) lines.push("The batch of training was chosen by L: with another batch than the one beside the memory, another memory is needed.");

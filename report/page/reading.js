@@ -55,7 +55,7 @@ function accuracyAt(accuracy, length) {
   if (off(at) > Math.log(NEAR) + 1e-9) return { unknown: `accuracy measured at ${lengthsOf(accuracy.at)} only` };
   const unsure = [accuracy.n[place] < 2 ? "of one seed, whose spread is not known" : "",
     accuracy.stopped ? "of fits that were stopped by their limit of epochs" : ""].filter(Boolean);
-  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], users: accuracy.users[place], at, unsure };
+  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], users: accuracy.users[place], epochs: accuracy.epochs[place], at, unsure };
 }
 
 function batchAt(model, length) { // of training: "32", or "327 to 163" between two lengths

@@ -29,6 +29,7 @@ class Accuracy:
         run: label of the run that it is of.
         source: the same where it was borrowed, "" where it is the setting's own run.
         stopped: every fit ended at its limit of epochs.
+        epochs: by L, how many each seed was trained for.
     """
 
     by_length: dict[int, list[float]]
@@ -36,9 +37,12 @@ class Accuracy:
     source: str
     stopped: bool
     users: dict[int, float] = field(default_factory=dict)
+    epochs: dict[int, list[float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Columns: length, mean, standard deviation (null for one seed), error by users, seeds."""
+        """Columns: length, mean, standard deviation (null for one seed), error by users, seeds, and
+        the least, mean and most epochs (null where not all seeds say them).
+        """
         at = sorted(self.by_length)
         return {
             "at": at,
@@ -46,10 +50,17 @@ class Accuracy:
             "sd": [_spread(self.by_length[seq_len]) for seq_len in at],
             "users": [short(self.users.get(seq_len, 0.0)) for seq_len in at],
             "n": [len(self.by_length[seq_len]) for seq_len in at],
+            "epochs": [self._epochs(seq_len) for seq_len in at],
             "run": self.run,
             "source": self.source,
             "stopped": self.stopped,
         }
+
+    def _epochs(self, seq_len: int) -> list[float] | None:
+        found = self.epochs.get(seq_len, [])
+        if len(found) < len(self.by_length[seq_len]):
+            return None
+        return [short(value) for value in (min(found), statistics.fmean(found), max(found))]
 
 
 def fitted(found: Sequence[Cell]) -> list[Cell]:
@@ -74,13 +85,16 @@ def accuracies(
     source = run if run in labels or not labels else labels[0]
     by_length: dict[int, list[float]] = {}
     users: dict[int, float] = {}
+    epochs: dict[int, list[float]] = {}
     for cell in chosen:
         value = cell.record.value(NDCG)
         if cell.run.label == source and value is not None:
             by_length.setdefault(cell.seq_len, []).append(value)
             users[cell.seq_len] = max(users.get(cell.seq_len, 0.0), _users_error(cell, value))
+            if (trained := cell.record.value("epochs")) is not None:
+                epochs.setdefault(cell.seq_len, []).append(trained)
     stopped = bool(alike) and not finished
-    return Accuracy(by_length, source, "" if source == run else source, stopped, users)
+    return Accuracy(by_length, source, "" if source == run else source, stopped, users, epochs)
 
 
 def _users_error(cell: Cell, ndcg: float) -> float:

@@ -129,6 +129,22 @@ def test_the_users_tested_add_to_the_uncertainty(open_page, make_page, made):
     assert said["kind"] == "tie"
 
 
+def test_training_costs_as_many_epochs_as_fits_took(open_page, make_page, made):
+    """An epoch of SASRec is half as long, and it needs five times as many; accuracies are alike."""
+    epochs = {"sasrec": 50.0, "gru4rec": 10.0}
+    records = []
+    for model, shortest in (("sasrec", 1.0), ("gru4rec", 2.0)):
+        count = made.fact(epochs[model], "1", "deterministic")
+        records += unsure(made, {model: 0.0}, 0.0001, epochs=count)[:3]
+        records.append(made.train(model, 50, metrics={"epoch_time": made.time(shortest)}))
+    page = open_page(make_page(made, records))
+    said = page.answer(history=50, weight=10)
+    assert (said["kind"], said["best"]) == ("best", "GRU4Rec")
+    assert "training time to early stopping" in said["text"]
+    assert "1.00 s × 50" in said["text"]
+    assert page.answer(weight=0)["best"] == "GRU4Rec"
+
+
 def test_what_is_not_known_comes_with_the_command_that_measures_it(seen):
     said = seen.answer(history=5000, weight=0)
     assert "pytest bench/ --suite quick --dataset ml_100k --seq-len 5000" in said["text"]
@@ -259,7 +275,8 @@ def test_accuracy_without_a_known_spread_decides_nothing(
     records += [made.train(model, 50) for model in made.MODELS]
     page = open_page(make_page(made, records))
     said = page.answer(history=50, weight=50)
-    assert said["title"] == "By cost alone: GRU4Rec"
+    assert said["title"] == "By cost alone: GRU4Rec, of the 3 that could be judged"
+    assert "BERT4Rec (cloze) (an epoch of cloze is another task)" in said["text"]
     assert why in said["text"]
     assert "pytest bench/ --suite accuracy --dataset ml_100k --seq-len 50" in said["text"]
     said = page.answer(weight=100)
