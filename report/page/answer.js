@@ -2,11 +2,11 @@
 
 const HOW = { measured: "", by: " (fit)", between: " (between)" };
 
-function cellOf(part, write, more = "") {
+function cellOf(part, write, ...more) {
   if (part.value === undefined) return make("td", { class: "number", title: part.out ?? part.unknown }, part.out ? "out of memory" : "not known");
   const range = part.high > part.low ? `${write(part.low)} to ${write(part.high)}` : part.how;
-  return make("td", { class: "number", title: `${part.how}; ${range}` }, write(part.value), HOW[part.how.split(" ")[0]],
-    part.disturbed ? ` (${part.disturbed})` : "", more);
+  return make("td", { class: "number", title: `${part.how}; ${range}` }, make("span", { class: "amount" }, write(part.value)), HOW[part.how.split(" ")[0]],
+    part.disturbed ? ` (${part.disturbed})` : "", ...more);
 }
 
 function rowOf(model, best) {
@@ -17,7 +17,8 @@ function rowOf(model, best) {
   const cells = [make("td", {}, name(verdict)),
     make("td", { class: "number" }, accuracy.value ? accuracy.value.toFixed(4) + spread : "not known"),
     cellOf(model.latency, seconds), cellOf(model.tail, seconds), cellOf(model.other, seconds),
-    cellOf(model.epoch, seconds, model.training.epochs ? ` × ${Math.round(model.training.epochs)}` : ""), cellOf(model.memory, bytes, model.batch ? ` at batch ${model.batch}` : "")];
+    cellOf(model.epoch, seconds, model.training.epochs ? ` × ${Math.round(model.training.epochs)}` : ""),
+    cellOf(model.memory, bytes, ...(model.batch ? [" ", make("span", { class: "batch" }, `batch ${model.batch}`)] : []))];
   cells.forEach((cell, place) => { cell.dataset.head = headOf()[place + 1]; }); // shown where rows are cards
   return make("tr", { "data-state": state, class: model.label === best ? "best" : undefined },
     make("th", { scope: "row" }, name(model.label)), ...cells);

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from report.notes import flag_notes
 from report.page.build import SCRIPTS, build_page
 from report.page.charts import memory
 from report.page.machines import differences, in_words
-from report.page.rerun import command
+from report.page.rerun import command, command_at
+from report.page.seeds import accuracies
 from report.page.tables import together
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,6 +100,26 @@ def test_a_run_is_measured_again_by_what_pytest_was_given(made, run_json):
     given += ["--benchmark-json=/tmp/run.json", "--seq-len", "50,100"]
     (run,) = load_runs([run_json(argv=given)])
     assert command(run) == "pytest bench/ --suite quick --seq-len 50,100"
+
+
+def test_another_suite_is_run_under_the_same_conditions(made, run_json):
+    given = ["bench/", "--suite", "scaling", "--seq-len", "50,100", "--threads=1", "-q"]
+    (run,) = load_runs([run_json(argv=[*given, "--min-count", "10", "--data-dir", "/home/me"])])
+    command = command_at(run, "accuracy", "ml_1m")
+    conditions = "--threads 1 --min-count 10"
+    assert command == f"pytest bench/ --suite accuracy --dataset ml_1m {conditions} --seq-len"
+
+
+def test_how_far_an_accuracy_is_off_by_its_users_is_bounded_from_the_record(made, run_json):
+    # Of three users one is ranked second: NDCG 1 / log2(3), squares 0.398 at most, MRR 0.5.
+    scores = {
+        name: made.Metric(value / 3, "1", "higher", "accuracy", "full ranking", n=3)
+        for name, value in (("ndcg@10", 1 / math.log2(3)), ("mrr@10", 0.5))
+    }
+    found = cells(load_runs([run_json([made.fit("sasrec", 50, 0, metrics=scores)])]))
+    known = accuracies(found, "ML-100K", "sasrec", "", found[0].run.label)
+    exact = statistics.pstdev([1 / math.log2(3), 0, 0]) / math.sqrt(3)
+    assert exact <= known.users[50] < 1.2 * exact
 
 
 def test_numbers_are_kept_as_columns_with_reasons_where_there_are_none(made, run_json):

@@ -204,10 +204,10 @@ def test_memory_is_shown_with_its_batch_and_said_to_hang_on_it(open_page, make_p
     ]
     page = open_page(make_page(made, records))
     said = page.answer(history=50, weight=0)
-    assert "MiB at batch 327" in said["text"]
+    assert "MiB\nbatch 327" in said["text"]
     assert "chosen by L" not in said["text"]
     assert "The batch of training was chosen by L" in page.answer(memory=500)["text"]
-    assert "MiB (between) at batch 327 to 163" in page.answer(history=70)["text"]
+    assert "MiB (between)\nbatch 327 to 163" in page.answer(history=70)["text"]
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["unsupported", "no cell"])
