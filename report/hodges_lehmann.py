@@ -93,6 +93,9 @@ def mean_difference(differences: Sequence[float], alpha: float) -> Interval:
     mean = float(np.mean(values := np.asarray(differences, dtype=float)))
     if (n := len(values)) < 2:
         return Interval(mean, -np.inf, np.inf, alpha, "one pair")
+    # Alike by chance: counts of a few hundred users differ by the same step now and then.
+    if n < FEWEST_ROUNDS and mean and len(set(differences)) == 1:
+        return Interval(mean, -np.inf, np.inf, alpha, f"{n} seeds, all alike")
     reach = float(stdtrit(n - 1, 1 - alpha) * np.std(values, ddof=1) / np.sqrt(n))
     return Interval(mean, mean - reach, mean + reach, alpha, f"paired t, {n} seeds")
 
@@ -103,6 +106,9 @@ def _welch(x: Array, y: Array, alpha: float) -> Interval:
         return Interval(shift, -np.inf, np.inf, alpha, "one number a side")
     variance = sum(squares := (np.var(x, ddof=1) / len(x), np.var(y, ddof=1) / len(y)))
     freedom = sum(s**2 / (len(v) - 1) for s, v in zip(squares, (x, y), strict=True))
+    if shift and not freedom > 0:
+        alike = f"{len(x)} and {len(y)} rounds, all alike"
+        return Interval(shift, -np.inf, np.inf, alpha, alike)
     t = stdtrit(variance**2 / freedom, 1 - alpha) if freedom > 0 else 0.0
     reach = float(t * np.sqrt(variance))
     method = f"Welch's t, {len(x)} and {len(y)} rounds"

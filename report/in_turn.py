@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from report.endings import PairsOf
 from report.hodges_lehmann import paired
 from report.judge import OF_THE_MACHINE, log_of, ratios
+from report.looks import SCREEN_PAIRS
 from report.margins import Margins, Noise, Policy
-from report.pairing import PairsOf, measured_in_turn, read_comparison, verdicts
+from report.pairing import measured_in_turn, read_comparison, verdicts
+from report.seeds import MOST_SEEDS
 from report.status import compare
+from report.threshold import by_turns
 from report.two_files import noise_line
 from report.verdict import Comparison, Pair, PairedMetric, Report, Side, Verdict
 
@@ -46,9 +50,8 @@ def report_in_turn(
     ]
     found = verdicts(margins, screened, confirmed)
     found += [_not_reached(cell) for cell in content.get("cells", ()) if cell not in screened]
-    decide = command if out_of_time else f"{command} --fresh"
     known = [(entry.metric, entry.half_width) for entry in margins.noise]
-    judged = tuple(_with_command(one, decide) for one in found)
+    judged = tuple(_with_command(one, command, out_of_time) for one in found)
     return Report(
         base=sides[0],
         head=sides[1],
@@ -58,6 +61,7 @@ def report_in_turn(
         comparisons=judged,
         strict=strict,
         notes=tuple(_notes(content, out_of_time, judged)),
+        aa=bool(content.get("aa")),
     )
 
 
@@ -72,7 +76,8 @@ def noise_floors(screened: PairsOf, confirmed: PairsOf) -> list[Noise]:
         if metric.kind in OF_THE_MACHINE and len(r) >= 5:
             interval = paired(r, NOISE_ALPHA)
             half = max(abs(interval.low), abs(interval.high))
-            found.append(Noise(metric.cell_id, metric.metric, half, _between_files(metric, pairs)))
+            apart = _between_files(metric, pairs)
+            found.append(Noise(*metric.key, half, apart, by_turns=by_turns(pairs)))
     return found
 
 
@@ -100,7 +105,8 @@ def _design(content: dict[str, Any], screened: PairsOf, confirmed: PairsOf) -> s
 def _not_reached(cell_id: str) -> Comparison:
     made = PairedMetric(cell_id, "cell", "", "none", "capacity")
     reason = "not measured: the time was over"
-    return compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
+    made_of = compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
+    return replace(made_of, progress=(0, SCREEN_PAIRS), open="screen")
 
 
 def _notes(content: dict[str, Any], out_of_time: bool, judged: Sequence[Comparison]) -> list[str]:
@@ -131,6 +137,13 @@ def _is_unlike_its_sides(found: Comparison) -> bool:
     return turns and abs(head / base - 1 - change) > margin / 2
 
 
-def _with_command(found: Comparison, command: str) -> Comparison:
-    undecided = found.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_MEASURABLE)
-    return replace(found, decide=command) if undecided else found
+def _with_command(found: Comparison, command: str, out_of_time: bool) -> Comparison:
+    """What would decide: to go on; after the last look other pairs, of an accuracy more seeds."""
+    if found.verdict not in (Verdict.INCONCLUSIVE, Verdict.NOT_MEASURABLE):
+        return found
+    if out_of_time and found.progress is not None:
+        return replace(found, decide=command)
+    if found.kind == "accuracy":
+        seeds = ",".join(map(str, range(2 * MOST_SEEDS)))
+        return replace(found, decide=f"{command} --workload fit --seeds {seeds}")
+    return replace(found, decide=f"{command} --fresh")

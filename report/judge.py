@@ -1,8 +1,9 @@
 """One metric of one cell: from its pairs to a verdict, by its kind.
 
-Exact kinds are compared, accuracy is paired by seed, time, memory and energy are paired by block.
-r = ln(head / base), + is worse. A verdict needs bounds, never only an estimate: REGRESSED where the
-lower one lies above the margin, UNCHANGED where both lie within, else INCONCLUSIVE.
+Exact kinds are compared; time, memory and energy are paired by block (accuracy, by seed, is in
+report/seeds.py). r = ln(head / base), + is worse. A verdict needs bounds, never only an estimate:
+REGRESSED where the lower one lies above the margin, UNCHANGED where both lie within, else
+INCONCLUSIVE. The margin is the policy's, its absolute floor, or twice the noise of equal code.
 """
 
 from __future__ import annotations
@@ -10,32 +11,38 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median, stdev
+from statistics import median
 
 import numpy as np
-from scipy.special import ndtri
 
 from measure.record import DISTURBING
-from report.hodges_lehmann import Interval, mean_difference, paired, unpaired
+from report.hodges_lehmann import Interval, paired, unpaired
 from report.looks import Look, disturbed, pairs_at
 from report.margins import UNKNOWN_NOISE, Margins, Policy
 from report.status import absent, compare
+from report.threshold import (
+    allowed,
+    floor_of,
+    fraction,
+    least_of,
+    seconds_or_bytes,
+    smallest,
+    too_noisy,
+)
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 ALPHA = 0.01
 EXACT = ("deterministic", "capacity", "correctness", "derived")
 # Kinds that depend on the machine; across fingerprints they are not compared.
 OF_THE_MACHINE = ("time", "tail", "memory_physical", "energy")
-# Twice the spread of seeds that small data show, as a share of the value; for a single seed.
-ONE_SEED = 0.25
-# Stand for a measured 0, which has no logarithm.
-_LEAST = {"B": 1.0, "s": 1e-9}
 
 
 def judge_exact(metric: PairedMetric, policy: Policy) -> Comparison:
     """Counted, so that any difference is real: compared as it is, ranges where a count varies."""
     bases = [pair.base for pair in metric.screen if pair.base is not None]
     heads = [pair.head for pair in metric.screen if pair.head is not None]
+    if not bases or not heads:
+        return absent(metric, policy)
     constant = len(set(bases)) == len(set(heads)) == 1
     seen = (
         f"{len(set(bases))} and {len(set(heads))} different values in {len(metric.screen)} blocks"
@@ -58,26 +65,6 @@ def judge_exact(metric: PairedMetric, policy: Policy) -> Comparison:
     return replace(made, change=finite, low=finite, high=finite, method="exact")
 
 
-def judge_accuracy(metric: PairedMetric, policy: Policy) -> Comparison:
-    """Non-inferiority over seeds; with one seed a side, over users with a wide margin."""
-    pairs = [pair for pair in metric.screen if pair.base is not None and pair.head is not None]
-    if not pairs:
-        return absent(metric, policy)
-    sign = -1 if metric.better == "higher" else 1
-    base = [pair.base for pair in pairs if pair.base is not None]
-    worse = [sign * (p.head - p.base) for p in pairs if p.head is not None and p.base is not None]
-    if not any(worse):
-        interval = Interval(0.0, 0.0, 0.0, ALPHA, f"equal in {len(pairs)} seeds")
-        return _judged(metric, policy, interval, policy.margin, "seeds", absolute=True)
-    if len(pairs) > 1:
-        margin = max(policy.margin, 2 * stdev(base))
-        interval = mean_difference(worse, ALPHA)
-        return _judged(metric, policy, interval, margin, "seeds", absolute=True)
-    margin = max(policy.margin, ONE_SEED * abs(base[0]))
-    interval = _over_users(metric, worse[0], pairs[0])
-    return _judged(metric, policy, interval, margin, "one seed a side", absolute=True)
-
-
 def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comparison:
     """One process a side: its rounds are the samples, the machine's noise floor is the margin."""
     stage = "one process a side"
@@ -86,16 +73,18 @@ def judge_rounds(metric: PairedMetric, policy: Policy, margins: Margins) -> Comp
         return absent(metric, policy)
     if metric.kind != "memory_physical" and set(pair.flags) & set(DISTURBING):
         reason = f"measured while {' and '.join(sorted(set(pair.flags) & set(DISTURBING)))}"
-        return compare(metric, policy, Verdict.NOT_MEASURABLE, reason, stage)
+        return not_measurable(metric, metric.screen, policy, reason, stage)
     if pair.base == pair.head and metric.base_rounds == metric.head_rounds:
         again = "the very same number, to the last digit"
         return compare(metric, policy, Verdict.UNCHANGED, again, stage)
-    small = smallest(policy, base_of(metric, metric.screen), None)
+    small = allowed(metric, metric.screen, policy)
     apart = margins.between_files(*metric.key)
     known = math.log1p(UNKNOWN_NOISE) if apart is None else 2 * apart
     margin = max(small, known)
     interval = _of_one_process(metric, log_ratio(metric, pair), known)
-    made = _judged(metric, policy, interval, margin, stage)
+    made = verdict_of(metric, policy, interval, margin, stage)
+    rounds = len(metric.base_rounds), len(metric.head_rounds)
+    made = replace(made, rounds=rounds if all(rounds) else None)
     # Other processes of the same code differ too: equality needs the policy's own margin.
     alike = -small < interval.low and interval.high < small
     counted = metric.kind == "memory_physical" and abs(interval.estimate) < small
@@ -117,17 +106,16 @@ def judge_pairs(
     pairs = metric.confirm if stage == "confirm" else metric.screen
     if not ratios(metric, pairs):
         return absent(metric, policy)
-    half_width = margins.half_width(*metric.key)
-    unusable = too_noisy(policy, half_width, base_of(metric, pairs))
+    unusable = too_noisy(metric, pairs, policy, margins)
     used = pairs_at(metric, pairs, look.count)
     if used is None and not unusable:
         unusable = _disturbed_words(metric, pairs, look.count)
     if unusable:
-        return compare(metric, policy, Verdict.NOT_MEASURABLE, unusable, stage, pairs=pairs)
+        return not_measurable(metric, pairs, policy, unusable, stage)
     shown = pairs if used is None else used
-    margin = smallest(policy, base_of(metric, shown), half_width)
+    margin = smallest(metric, shown, policy, margins)
     interval = paired(ratios(metric, shown), look.alpha)
-    made = _judged(metric, policy, interval, margin, stage, pairs=shown)
+    made = verdict_of(metric, policy, interval, margin, stage, pairs=shown)
     if used is None:
         reason = f"{len(pairs)} of {look.count} pairs so far"
         return replace(made, verdict=Verdict.INCONCLUSIVE, reason=reason)
@@ -150,7 +138,7 @@ def log_ratio(metric: PairedMetric, pair: Pair) -> float:
 
 def log_of(value: float, unit: str) -> float:
     """ln of a measured value; of a 0 that of what stands for it."""
-    return math.log(max(value, _least(unit)))
+    return math.log(max(value, least_of(unit)))
 
 
 def ratios(metric: PairedMetric, pairs: Sequence[Pair]) -> list[float]:
@@ -159,29 +147,13 @@ def ratios(metric: PairedMetric, pairs: Sequence[Pair]) -> list[float]:
     return [log_ratio(metric, pair) for pair in whole]
 
 
-def base_of(metric: PairedMetric, pairs: Sequence[Pair]) -> float:
-    """The median of the base's blocks, which is what an absolute floor is a fraction of."""
-    middle = median(pair.base for pair in pairs if pair.base is not None)
-    return max(middle, _least(metric.unit))
-
-
-def smallest(policy: Policy, base: float, half_width: float | None) -> float:
-    """The smallest log ratio that matters: the margin, the absolute floor, or twice the noise."""
-    floor = math.log1p(policy.floor / base) if policy.floor else 0.0
-    return max(math.log1p(policy.margin), floor, 2 * (half_width or 0.0))
-
-
-def too_noisy(policy: Policy, half_width: float | None, base: float) -> str:
-    """Why no number of pairs could decide anything on this machine, or ""."""
-    limit = smallest(policy, base, None)
-    if half_width is None or half_width <= limit:
-        return ""
-    noise = f"±{fraction(half_width):.1%}"
-    return f"A/A pairs differ by {noise}, the margin is {math.expm1(limit):.1%}"
-
-
-def _least(unit: str) -> float:
-    return _LEAST.get(unit, 1e-300)
+def not_measurable(
+    metric: PairedMetric, pairs: tuple[Pair, ...], policy: Policy, reason: str, stage: str
+) -> Comparison:
+    """NOT_MEASURABLE, with the change as far as it is known, without bounds."""
+    made = compare(metric, policy, Verdict.NOT_MEASURABLE, reason, stage, pairs=pairs)
+    sign = -1 if metric.better == "higher" else 1
+    return replace(made, change=fraction(sign * median(ratios(metric, pairs))))
 
 
 def _disturbed_words(metric: PairedMetric, pairs: Sequence[Pair], count: int) -> str:
@@ -211,7 +183,7 @@ def _gap(bases: Sequence[float], heads: Sequence[float]) -> float:
 def _of_one_process(metric: PairedMetric, ratio: float, noise: float) -> Interval:
     """From rounds, else from the instrument's bounds, else from the noise floor or not at all."""
     sign = -1 if metric.better == "higher" else 1
-    least = _least(metric.unit)
+    least = least_of(metric.unit)
     if metric.base_rounds and metric.head_rounds:
         sides = (metric.base_rounds, metric.head_rounds)
         base, head = (sign * np.log(np.maximum(np.asarray(side), least)) for side in sides)
@@ -227,19 +199,7 @@ def _of_one_process(metric: PairedMetric, ratio: float, noise: float) -> Interva
     return Interval(ratio, -math.inf, math.inf, ALPHA, "one number a side")
 
 
-def _over_users(metric: PairedMetric, worse: float, pair: Pair) -> Interval:
-    """Shares and means in [0, 1] have at most a share's variance; users are the samples."""
-    sides = ((pair.base, metric.base_users), (pair.head, metric.head_users))
-    error = 0.0
-    for value, users in sides:
-        if value is None or not 0 <= value <= 1 or not users:
-            return Interval(worse, -math.inf, math.inf, ALPHA, "one seed a side")
-        error += value * (1 - value) / users
-    reach = float(ndtri(1 - ALPHA)) * math.sqrt(error)
-    return Interval(worse, worse - reach, worse + reach, ALPHA, "one seed a side, over users")
-
-
-def _judged(
+def verdict_of(
     metric: PairedMetric,
     policy: Policy,
     interval: Interval,
@@ -252,6 +212,7 @@ def _judged(
     """The verdict of an interval, which is in log ratios or, where absolute, differences."""
     verdict, reason = _of_interval(interval, margin)
     made = compare(metric, policy, verdict, reason, stage, pairs=pairs)
+    of_floor = not absolute and 0 < floor_of(metric, made.pairs, policy) >= margin
     sign = -1 if metric.better == "higher" else 1
     ends = [sign * end + 0.0 for end in (interval.estimate, interval.low, interval.high)]
     shown = [end if absolute else fraction(end) for end in (ends[0], min(ends), max(ends))]
@@ -265,6 +226,7 @@ def _judged(
         alpha=interval.alpha,
         margin=margin if absolute else fraction(margin),
         absolute=absolute,
+        floor=seconds_or_bytes(made.pairs, policy) if of_floor else None,
         method=interval.method,
     )
 
@@ -279,8 +241,3 @@ def _of_interval(interval: Interval, margin: float) -> tuple[Verdict, str]:
     if math.isinf(interval.low):
         return Verdict.INCONCLUSIVE, f"no bound at {interval.alpha:.0%}: {interval.method}"
     return Verdict.INCONCLUSIVE, "the bounds reach across the margin"
-
-
-def fraction(log_ratio: float) -> float:
-    """How much more head is than base, of base; the exponential of over 700 is no float."""
-    return math.expm1(min(log_ratio, 700.0))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -33,11 +33,17 @@ UNKNOWN_NOISE = 0.10
 
 @dataclass(frozen=True)
 class Policy:
-    """What counts for one metric: the margin, an absolute floor, and whether red fails the job."""
+    """What counts for one metric: the margin, an absolute floor, and whether red fails the job.
+
+    Args:
+        floor_by_turns: the floor where both sides were measured by turns, so that what a machine
+            does to requests of microseconds it does to both.
+    """
 
     margin: float
     floor: float
     gate: str
+    floor_by_turns: float = 0.0
 
 
 KINDS = {
@@ -45,9 +51,9 @@ KINDS = {
     "capacity": Policy(0.0, 0.0, "hard"),
     "correctness": Policy(0.0, 0.0, "hard"),
     "accuracy": Policy(0.005, 0.0, "hard"),
-    "memory_physical": Policy(0.05, 8 * 2.0**20, "hard"),
-    "time": Policy(0.05, 20e-6, "hard"),
-    "tail": Policy(0.15, 20e-6, "soft"),
+    "memory_physical": Policy(0.05, 8 * 2.0**20, "hard", 8 * 2.0**20),
+    "time": Policy(0.05, 20e-6, "hard", 2e-6),
+    "tail": Policy(0.15, 20e-6, "soft", 20e-6),
     "energy": Policy(0.10, 0.0, "soft"),
     "derived": Policy(0.0, 0.0, "off"),
 }
@@ -62,12 +68,16 @@ class Noise:
         half_width: of its pairs, the 95% half-width of ln(head / base).
         between_files: 95% of |ln| of two processes of different pairs, as two files are: what the
             machine does for minutes befalls one of them alone.
+        by_turns: whether its pairs were measured by turns.
+        machine: its fingerprint, "" where it is not known.
     """
 
     cells: str
     metric: str
     half_width: float
     between_files: float
+    by_turns: bool = True
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,11 @@ class Margins:
             policy = replace(policy, gate="off")
         for rule in self.rules:
             if _fits(rule, cell_id, metric, kind):
-                changes = {name: rule[name] for name in ("margin", "floor", "gate") if name in rule}
+                changes: dict[str, Any] = {
+                    name: rule[name] for name in ("margin", "floor", "gate") if name in rule
+                }
+                if "floor" in rule:
+                    changes["floor_by_turns"] = rule["floor"]
                 policy = replace(policy, **changes)
         return policy
 
@@ -102,6 +116,11 @@ class Margins:
         entry = self._noise(cell_id, metric)
         return None if entry is None else entry.between_files
 
+    def by_turns(self, cell_id: str, metric: str) -> bool:
+        """Whether the noise of pairs is that of pairs by turns."""
+        entry = self._noise(cell_id, metric)
+        return entry is not None and entry.by_turns
+
     def _noise(self, cell_id: str, metric: str) -> Noise | None:
         found = [
             entry
@@ -109,6 +128,16 @@ class Margins:
             if fnmatchcase(cell_id, entry.cells) and fnmatchcase(metric, entry.metric)
         ]
         return found[-1] if found else None
+
+    def used(self, judged: Iterable[tuple[str, str]]) -> list[Noise]:
+        """The entries that the noise of these cells and metrics is taken from."""
+        found = (self._noise(*key) for key in judged)
+        return list(dict.fromkeys(entry for entry in found if entry is not None))
+
+    def on(self, machine: str) -> Margins:
+        """The same without the noise of any other machine, by fingerprint."""
+        noise = tuple(entry for entry in self.noise if entry.machine in ("", machine))
+        return replace(self, noise=noise)
 
 
 @cache
@@ -124,14 +153,26 @@ def is_hosted() -> bool:
 
 
 def load_margins(
-    path: Path = ROOT / "pyproject.toml", noise: Sequence[Noise] = (), *, hosted: bool = False
+    path: Path = ROOT / "pyproject.toml",
+    noise: Sequence[Noise] = (),
+    *,
+    hosted: bool = False,
+    text: str | None = None,
 ) -> Margins:
-    """The margins in a pyproject.toml; InputError where they are not what they should be."""
+    """The margins in a pyproject.toml; InputError where they are not what they should be.
+
+    Args:
+        text: what stands in it, where it is not on this disk, such as that of another commit.
+    """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text() if text is None else text)
     except (OSError, ValueError) as error:
         raise InputError(path, f"can't be read: {error}") from error
-    table = content.get("tool", {}).get("seqrec-bench", {}).get("margins", {})
+    table: Any = content
+    for name in ("tool", "seqrec-bench", "margins"):
+        table = table.get(name, {}) if isinstance(table, dict) else {}
+    if not isinstance(table, dict):
+        raise InputError(path, "tool.seqrec-bench.margins: a table of rules and ignore")
     rules, ignore = table.get("rules", []), table.get("ignore", [])
     if set(table) - {"rules", "ignore"} or not isinstance(rules, list):
         raise InputError(path, "tool.seqrec-bench.margins: allowed are rules and ignore")
@@ -159,6 +200,9 @@ def _check(path: Path, rule: Any) -> None:
         right = isinstance(number, int | float) and not isinstance(number, bool)
         if not right or not math.isfinite(number) or number < 0:
             raise InputError(path, f"{where}: {name}={number!r}: a number, 0 or more")
+    if rule.get("margin", 0.0) > 1:
+        fault = f"margin={rule['margin']!r}: a fraction, 1 at the most (0.1 is 10%)"
+        raise InputError(path, f"{where}: {fault}")
 
 
 def _fits(rule: dict[str, Any], cell_id: str, metric: str, kind: str) -> bool:

@@ -35,14 +35,17 @@ def read_noise(path: Path) -> tuple[Noise, ...]:
     if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
         what = "floors: a list of cells, metric, half_width and between_files (0 or more)"
         raise InputError(path, what)
-    return tuple(
-        Noise(e["cells"], e["metric"], *(float(e[width]) for width in _WIDTHS)) for e in entries
-    )
+    machine = content.get("fingerprint")
+    machine = machine if isinstance(machine, str) else ""
+    return tuple(_entry(entry, machine) for entry in entries)
 
 
 def noise_json(floors: Sequence[Noise], fingerprint: str) -> str:
     """What `read_noise` reads."""
-    entries = [asdict(floor) for floor in floors]
+    entries = [
+        {name: value for name, value in asdict(floor).items() if name != "machine"}
+        for floor in floors
+    ]
     content = {"schema": SCHEMA, "fingerprint": fingerprint, "floors": entries}
     return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
@@ -63,6 +66,13 @@ def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> None:
     half = path.with_name(f".{path.name}.tmp")
     half.write_text(noise_json(list(known.values()), fingerprint))
     os.replace(half, path)
+
+
+def _entry(entry: dict[str, Any], machine: str) -> Noise:
+    """What a file without `by_turns` holds is of pairs by turns, where a metric has turns."""
+    half_width, between_files = (float(entry[width]) for width in _WIDTHS)
+    turns = bool(entry.get("by_turns", True))
+    return Noise(entry["cells"], entry["metric"], half_width, between_files, turns, machine)
 
 
 def _is_entry(entry: Any) -> bool:

@@ -11,18 +11,21 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from measure.record import Metric, Record, RecordError, from_dict
 from report.alike import OtherKernel, judge_kernel, other_kernels, other_method
+from report.endings import ENOUGH, UNDECIDED, Blocks, PairsOf, failed_once, failing, ran
 from report.judge import OF_THE_MACHINE
+from report.labels import one_line
 from report.load import InputError
-from report.margins import Margins, Policy
-from report.screening import Need, judge, needed
-from report.status import compare, judge_status, not_comparable, only_on
+from report.margins import Margins
+from report.needs import Need, needed, with_progress
+from report.screening import judge
+from report.status import judge_status, lost, not_comparable, only_on
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 SCHEMAS = ("seqrec-bench/ab/1", "seqrec-bench/pair/1")
@@ -31,22 +34,6 @@ STAGES = ("screen", "confirm")
 _ROUNDS = {"latency_p50": "latency_block_p50"}
 _FEWEST = 3  # rounds by turns that say more than the numbers of their sides
 _SEED = re.compile(r"-s(\d+)$")
-# What bench/runner.py writes where only the memory pass of a cell failed.
-_MEMORY_PASS = re.compile(r"memory pass: (\w+): ")
-_ENOUGH = 4  # pairs, after which a block that failed once is left to chance
-
-
-class Blocks(Protocol):
-    """Two blocks measured in turn."""
-
-    @property
-    def base(self) -> Record: ...
-
-    @property
-    def head(self) -> Record: ...
-
-
-PairsOf = Mapping[str, Sequence[Blocks]]  # cell id -> its pairs in the order measured
 
 
 @dataclass(frozen=True)
@@ -69,65 +56,47 @@ def needs(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Need]
     doubtful = [
         Need(cell_id, "screen", 1)
         for cell_id, pairs in screened.items()
-        if failing(pairs) is _UNDECIDED and len(pairs) < _ENOUGH
+        if failing(pairs) is UNDECIDED and len(pairs) < ENOUGH
     ]
-    return doubtful + needed(measured_in_turn(screened, confirmed), margins)
+    # A further seed is measured once, whatever came of it.
+    return doubtful + [
+        need
+        for need in needed(measured_in_turn(screened, confirmed), margins)
+        if screened.get(need.cell_id) or not confirmed.get(need.cell_id)
+    ]
 
 
 def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Comparison]:
     """Of every cell and metric, from the pairs so far."""
-    others = {
-        cell_id: _kernels([*pairs, *confirmed.get(cell_id, ())])
-        for cell_id, pairs in screened.items()
+    cells = {
+        cell_id: [*screened.get(cell_id, ()), *confirmed.get(cell_id, ())]
+        for cell_id in (*screened, *confirmed)
     }
+    others = {cell_id: _kernels(pairs) for cell_id, pairs in cells.items()}
     both = _in_both(screened, confirmed)
-    judged = judge([metric for metric, other in both if not other], margins)
+    alike = [metric for metric, other in both if not other]
+    judged = with_progress(judge(alike, margins), alike, margins)
     found = [_with_kernels(made, others.get(made.cell_id, ())) for made in judged]
     for metric, other in both:
         policy = margins.policy(metric.cell_id, metric.metric, metric.kind)
         if other and policy.gate != "off":
             found.append(not_comparable(metric, policy, other))
-    for cell_id, pairs in screened.items():
+    for cell_id, pairs in cells.items():
         found += [judge_kernel(cell_id, other) for other in others[cell_id]]
-        everything = [*pairs, *confirmed.get(cell_id, ())]
-        failed = failing(everything)
+        failed = failing(pairs)
         if isinstance(failed, tuple):
             status = judge_status(cell_id, *failed)
             found += [] if status is None else [status]
-        elif failed is _UNDECIDED:
-            odd = next(pair for pair in everything if not _ran(pair))
-            found.append(_failed_once(cell_id, odd, len(everything)))
+        elif failed is UNDECIDED:
+            odd = next(pair for pair in pairs if not ran(pair))
+            made = failed_once(cell_id, odd, len(pairs))
+            short = len(screened.get(cell_id, ())) < ENOUGH and cell_id in screened
+            found.append(replace(made, open="screen" if short else ""))
         elif pairs and _other_data(pairs[0]):
             found.append(only_on(cell_id, Verdict.NOT_COMPARABLE, "data", _other_data(pairs[0])))
         elif pairs:
-            found += _on_one_side(cell_id, pairs)
+            found += _on_one_side(cell_id, pairs, margins)
     return found
-
-
-Ended = tuple[str, str | None]  # status and reason
-_UNDECIDED = "a block failed, which may be chance"
-
-
-def failing(pairs: Sequence[Blocks]) -> tuple[Ended, Ended] | str | None:
-    """How both sides ended where a cell does not run; _UNDECIDED where one block failed and others
-    did not; None where all ran.
-
-    What a model or a check refuses, it refuses always; time-outs, crashes and memory may be chance,
-    and count where they happened twice.
-    """
-    odd = [pair for pair in pairs if not _ran(pair)]
-    if not odd:
-        return None
-    certain = [
-        pair
-        for pair in odd
-        if {_ended(pair.base)[0], _ended(pair.head)[0]} & {"unsupported", "incorrect"}
-    ]
-    worse = [pair for pair in odd if _ended(pair.base)[0] == "ok"]
-    if certain or len(odd) > 1:
-        chosen = (certain or (worse if len(worse) > 1 else odd))[0]
-        return _ended(chosen.base), _ended(chosen.head)
-    return _UNDECIDED
 
 
 def read_comparison(folder: Path) -> tuple[dict[str, Any], PairsOf, PairsOf]:
@@ -154,14 +123,15 @@ def read_comparison(folder: Path) -> tuple[dict[str, Any], PairsOf, PairsOf]:
 def _in_both(screened: PairsOf, confirmed: PairsOf) -> list[tuple[PairedMetric, str]]:
     """Each metric of both sides of a cell, and how it was taken otherwise on one of them, or ""."""
     found = []
-    for cell_id, pairs in screened.items():
-        whole = [pair for pair in pairs if _ran(pair)]
-        fresh = [pair for pair in confirmed.get(cell_id, ()) if _ran(pair)]
-        if whole and not _other_data(whole[0]):
-            base, head = _metrics(whole, "base"), _metrics(whole, "head")
+    for cell_id in dict.fromkeys((*screened, *confirmed)):
+        whole = [pair for pair in screened.get(cell_id, ()) if ran(pair)]
+        fresh = [pair for pair in confirmed.get(cell_id, ()) if ran(pair)]
+        both = [*whole, *fresh]
+        if both and not _other_data(both[0]):
+            base, head = _metrics(both, "base"), _metrics(both, "head")
             for name in sorted(set(base) & set(head)):
                 metric = _paired(cell_id, name, base[name], whole, fresh)
-                found.append((metric, _taken_otherwise(name, [*whole, *fresh])))
+                found.append((metric, _taken_otherwise(name, both)))
     return found
 
 
@@ -173,8 +143,8 @@ def _taken_otherwise(name: str, pairs: Sequence[Blocks]) -> str:
 
 def _kernels(pairs: Sequence[Blocks]) -> list[OtherKernel]:
     """What the blocks that ran resolved differently."""
-    ran = [pair for pair in pairs if _ran(pair)]
-    return other_kernels([pair.base for pair in ran], [pair.head for pair in ran])
+    well = [pair for pair in pairs if ran(pair)]
+    return other_kernels([pair.base for pair in well], [pair.head for pair in well])
 
 
 def _with_kernels(made: Comparison, others: Sequence[OtherKernel]) -> Comparison:
@@ -187,7 +157,7 @@ def _with_kernels(made: Comparison, others: Sequence[OtherKernel]) -> Comparison
 def _paired(
     cell_id: str, name: str, like: Metric, pairs: Sequence[Blocks], fresh: Sequence[Blocks]
 ) -> PairedMetric:
-    first = pairs[0]
+    first = (*pairs, *fresh)[0]
     return PairedMetric(
         cell_id,
         name,
@@ -198,7 +168,15 @@ def _paired(
         confirm=tuple(_values(cell_id, name, pair) for pair in fresh),
         base_users=_count(first.base, name),
         head_users=_count(first.head, name),
+        lost=_why_lost(name, [*pairs, *fresh]),
     )
+
+
+def _why_lost(name: str, pairs: Sequence[Blocks]) -> str:
+    """What the head says of a number that it does not have."""
+    sides = ((pair.base.value(name), pair.head.metrics.get(name)) for pair in pairs)
+    reasons = (head.reason for base, head in sides if base is not None and head is not None)
+    return one_line(next(filter(None, reasons), ""), 160)
 
 
 def _count(record: Record, name: str) -> int | None:
@@ -226,32 +204,10 @@ def _of_rounds(name: str, base: Record, head: Record) -> float | None:
     return math.exp(statistics.median(math.log(h) - math.log(b) for b, h in both))
 
 
-def _ran(pair: Blocks) -> bool:
-    return _ended(pair.base)[0] == _ended(pair.head)[0] == "ok"
-
-
-def _ended(record: Record) -> Ended:
-    """Its status; that of its memory pass where the timed one ended well and this did not."""
-    if record.status == "ok":
-        for metric in record.metrics.values():
-            failed = _MEMORY_PASS.match(metric.reason or "")
-            if failed:
-                return failed[1], metric.reason
-    return record.status, record.reason
-
-
 def _other_data(pair: Blocks) -> str:
     """What the sides were measured on, where it differs."""
     hashes = [record.data.get("sequence_hash") for record in (pair.base, pair.head)]
     return "" if hashes[0] == hashes[1] else f"other sequences: {hashes[0]} and {hashes[1]}"
-
-
-def _failed_once(cell_id: str, odd: Blocks, count: int) -> Comparison:
-    sides = zip(("base", "head"), (_ended(odd.base), _ended(odd.head)), strict=True)
-    said = "; ".join(f"{name}: {end[0]} ({end[1]})" for name, end in sides if end[0] != "ok")
-    made = PairedMetric(cell_id, "status", "", "none", "capacity")
-    reason = f"one pair of {count} did not run, which may be chance: {said}"
-    return compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
 
 
 def _metrics(pairs: Sequence[Blocks], side: str) -> dict[str, Metric]:
@@ -264,10 +220,15 @@ def _metrics(pairs: Sequence[Blocks], side: str) -> dict[str, Metric]:
     return found
 
 
-def _on_one_side(cell_id: str, pairs: Sequence[Blocks]) -> list[Comparison]:
-    base, head = set(_metrics(pairs, "base")), set(_metrics(pairs, "head"))
-    gone = [only_on(cell_id, Verdict.REMOVED, name) for name in sorted(base - head)]
-    return gone + [only_on(cell_id, Verdict.NEW, name) for name in sorted(head - base)]
+def _on_one_side(cell_id: str, pairs: Sequence[Blocks], margins: Margins) -> list[Comparison]:
+    """Metrics that one side does not have in any pair; FAILED where the head lost what is gated."""
+    base, head = _metrics(pairs, "base"), _metrics(pairs, "head")
+    found = []
+    for name in sorted(set(base) - set(head)):
+        metric = _paired(cell_id, name, base[name], pairs, ())
+        gone = lost(metric, margins.policy(cell_id, name, metric.kind))
+        found.append(gone or only_on(cell_id, Verdict.REMOVED, name))
+    return found + [only_on(cell_id, Verdict.NEW, name) for name in sorted(set(head) - set(base))]
 
 
 def _read(path: Path, schema: str, shown: Path) -> dict[str, Any]:

@@ -76,6 +76,20 @@ def absent(metric: PairedMetric, policy: Policy) -> Comparison:
     return compare(metric, policy, Verdict.NOT_COMPARABLE, f"not measured: {lacking}", "status")
 
 
+def lost(metric: PairedMetric, policy: Policy) -> Comparison | None:
+    """FAILED where the base has numbers that the head no longer has, in more than one pair or in
+    all; None otherwise, and for facts and soft gates, which may come and go.
+    """
+    pairs = [pair for pair in (*metric.screen, *metric.confirm) if pair.base is not None]
+    gone = sum(pair.head is None for pair in pairs)
+    few = metric.kind != "accuracy" and gone == 1 < len(pairs)
+    if not gone or few or policy.gate != "hard" or metric.better == "none":
+        return None
+    often = "" if len(pairs) == 1 else f" in {gone} of {len(pairs)} pairs"
+    reason = f"the head no longer has it{often}" + f": {metric.lost}" * bool(metric.lost)
+    return compare(metric, policy, Verdict.FAILED, reason, "status")
+
+
 def _of_status(
     base: tuple[str, str | None], head: tuple[str, str | None]
 ) -> tuple[Verdict | None, str]:
@@ -94,6 +108,8 @@ def _of_status(
     if head[0] in out:
         return Verdict.OOM_NEW, said
     if head[0] == "ok":
+        if base[0] == "unsupported":
+            return Verdict.NEW, said
         return (Verdict.OOM_FIXED if base[0] in out else Verdict.IMPROVED), said
     if base[0] in ("ok", *out) or head[0] in broken:
         return Verdict.FAILED, said

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from report.alike import other_method
-from report.judge import OF_THE_MACHINE, fraction
+from report.judge import OF_THE_MACHINE
+from report.labels import one_line
 from report.margins import HOSTED_TIME, UNKNOWN_NOISE, Margins
-from report.screening import join_seeds, judge_one
+from report.screening import judge_one
+from report.seeds import join_seeds
 from report.sides import HARD_KEYS, CellResult, Results, Value, load_results
-from report.status import judge_status, not_comparable, only_on
+from report.status import judge_status, lost, not_comparable, only_on
+from report.threshold import fraction
 from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
 
 DESIGN = "one process a side: rounds are the samples, the noise floor is the margin"
@@ -100,16 +103,23 @@ def _of_cell(
         policy = margins.policy(base.cell_id, name, some.metric.kind)
         if policy.gate == "off":
             continue
-        if old is None or new is None:
-            verdict = Verdict.NEW if old is None else Verdict.REMOVED
-            found.append(only_on(base.cell_id, verdict, name))
+        if old is None:
+            found.append(only_on(base.cell_id, Verdict.NEW, name))
             continue
-        if old.metric.value is None and new.metric.value is None:
+        if old.metric.value is None and (new is None or new.metric.value is None):
             continue
-        metric = _paired(base, head, name, old, new)
-        reason = _difference(base, head, old, new)
-        if reason:
+        # What the head does not have at all is as if it had no value.
+        there = new or Value(replace(old.metric, value=None, reason="it is not there", lo=None))
+        metric = _paired(base, head, name, old, there)
+        reason = _difference(base, head, old, there)
+        if reason and new is None:
+            found.append(only_on(base.cell_id, Verdict.REMOVED, name))
+        elif reason:
             found.append(not_comparable(metric, policy, reason))
+        elif (gone := lost(metric, policy)) is not None:
+            found.append(gone)
+        elif new is None:
+            found.append(only_on(base.cell_id, Verdict.REMOVED, name))
         else:
             waiting.append(metric)
     return found, waiting
@@ -133,6 +143,7 @@ def _paired(base: CellResult, head: CellResult, name: str, old: Value, new: Valu
         base_rounds=old.rounds,
         head_rounds=new.rounds,
         bounds=(known[0], known[1], known[2], known[3]) if len(known) == 4 else None,
+        lost=one_line(b.reason or "", 160) if b.value is None else "",
     )
 
 

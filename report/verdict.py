@@ -30,8 +30,8 @@ class Verdict(StrEnum):
 
 RED = (Verdict.REGRESSED, Verdict.OOM_NEW, Verdict.FAILED)
 UNDECIDED = (Verdict.NOT_MEASURABLE, Verdict.INCONCLUSIVE)
-# They say that there was nothing to judge: a report of these alone has shown nothing.
-UNJUDGED = (Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABLE)
+# They decide nothing: a report of these alone has shown nothing.
+UNJUDGED = (Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABLE, *UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class PairedMetric:
         one_process: two files, one process a side; then `screen` is one pair of their values and
             base_rounds, head_rounds are the rounds behind them.
         bounds: (base low, base high, head low, head high) where the instrument gives them.
+        lost: why the head has no number where the base has one, or "".
     """
 
     cell_id: str
@@ -85,6 +86,7 @@ class PairedMetric:
     base_rounds: tuple[float, ...] = ()
     head_rounds: tuple[float, ...] = ()
     bounds: tuple[float, float, float, float] | None = None
+    lost: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -101,9 +103,15 @@ class Comparison:
         base, head: the medians of both sides, or None.
         change, low, high: head against base as a fraction (0.1 is 10% more) or, where `absolute`,
             as a difference; bounds are one-sided at `alpha`, None where there is none.
-        margin: the change that matters, in the same measure.
+        margin: the change that matters, in the same measure. floor: the absolute change that it
+            stands for, in the metric's unit, where the policy's margin is less.
+        rounds: of the one process that each side is, where they are known.
         stage: "exact", "screen", "confirm", "seeds", "one process a side", "status".
         decide: the command that would decide an inconclusive comparison.
+        progress: where more are wanted than there are, how many pairs there are and how many the
+            next look takes; seeds, of an accuracy.
+        open: what such a comparison leaves unsaid: "screen" where it was not screened, "suspected"
+            where the screen shows it worse and fresh pairs have not settled that; else "".
     """
 
     cell_id: str
@@ -126,6 +134,10 @@ class Comparison:
     method: str = ""
     pairs: tuple[Pair, ...] = ()
     decide: str = ""
+    floor: float | None = None
+    rounds: tuple[int, int] | None = None
+    progress: tuple[int, int] | None = None
+    open: str = ""
 
     @property
     def worse(self) -> float:
@@ -154,6 +166,7 @@ class Report:
         design: how the sides were measured, one line.
         noise: the noise floor that margins rest on, one line.
         command: reproduces this report. strict: inconclusive hard comparisons give exit code 3.
+        aa: the base beside itself: all of its pairs are of use, so that none is missed.
         notes: what else a reader should know, one line each.
     """
 
@@ -165,6 +178,7 @@ class Report:
     comparisons: tuple[Comparison, ...] = field(repr=False)
     strict: bool = False
     notes: tuple[str, ...] = ()
+    aa: bool = False
 
     def counts(self) -> dict[Verdict, int]:
         """How many there are of each verdict, in the order of Verdict, without zeros."""
@@ -184,26 +198,73 @@ class Report:
         return [comparison for comparison in self.of(RED) if comparison.gate == "hard"]
 
     @property
-    def exit_code(self) -> int:
-        """0 pass, 1 confirmed regression, 3 not measurable or, when strict, inconclusive.
+    def still_open(self) -> list[Comparison]:
+        """Hard comparisons that the time did not suffice for: not screened, or suspected of being
+        worse and not confirmed.
+        """
+        return [one for one in self.of(UNDECIDED) if one.gate == "hard" and one.open]
 
-        Soft gates never change it; a report in which nothing was judged is no pass.
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 confirmed regression, 3 not decided: not measurable, out of time before all
+        was screened and every suspicion settled, or, when strict, inconclusive.
+
+        Soft gates never change it; a report in which nothing was decided is no pass.
         """
         if self.gating:
             return 1
-        open_ = UNDECIDED if self.strict else (Verdict.NOT_MEASURABLE,)
-        undecided = any(c.gate == "hard" and c.verdict in open_ for c in self.comparisons)
-        return 3 if undecided or self._nothing_judged else 0
+        undecided = UNDECIDED if self.strict else (Verdict.NOT_MEASURABLE,)
+        if any(c.gate == "hard" and c.verdict in undecided for c in self.comparisons):
+            return 3
+        return 3 if self._nothing_decided or (self.still_open and not self.aa) else 0
 
     @property
     def headline(self) -> str:
-        """The verdict of all and the counts, in one line."""
+        """The verdict of all, what it leaves open, and the counts, in one line."""
         words = {0: "PASS", 1: "REGRESSION", 3: "NOT DECIDED"}[self.exit_code]
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts().items())
-        if self._nothing_judged:
+        if set(self.counts()) <= set(UNJUDGED) - set(UNDECIDED):
             return f"{words}: nothing to compare" + (f" ({counts})" if counts else "")
-        return f"{words}: {counts}"
+        return f"{words}{self._reservations}: {counts}"
 
     @property
-    def _nothing_judged(self) -> bool:
+    def is_clean(self) -> bool:
+        """Whether it passes and a reader need not look further."""
+        return self.exit_code == 0 and not self._reservations
+
+    @property
+    def _reservations(self) -> str:
+        """Such as ", 1 suspected slowdown (epoch_time +16%, 8 of 10 pairs)"."""
+        if self.exit_code == 1:
+            return ""
+        suspected = [one for one in self.still_open if one.open == "suspected"]
+        not_screened = {one.cell_id for one in self.still_open if one.open == "screen"}
+        undecided = [one for one in self.of(UNDECIDED) if one.gate == "hard" and not one.open]
+        removed = [one for one in self.of([Verdict.REMOVED]) if one.metric in ("cell", "model")]
+        parts = [_suspicions(suspected)] if suspected else []
+        parts += [f"{_many(len(not_screened), 'cell')} not screened"] if not_screened else []
+        if self.exit_code == 0 and undecided:
+            parts.append(f"{len(undecided)} undecided")
+        parts += [f"{_many(len(removed), removed[0].metric)} removed"] if removed else []
+        return "".join(f", {part}" for part in parts)
+
+    @property
+    def _nothing_decided(self) -> bool:
         return all(comparison.verdict in UNJUDGED for comparison in self.comparisons)
+
+
+def _suspicions(found: list[Comparison]) -> str:
+    """How many there are, and the worst of them with its pairs so far."""
+    worst = max(found, key=lambda one: one.worse)
+    moved = "" if worst.change is None else f" {worst.change:+.0%}"
+    if worst.absolute and worst.change is not None:
+        moved = f" {worst.change:+.4f}"
+    of = "seeds" if worst.kind == "accuracy" else "confirming pairs"
+    taken = "" if worst.progress is None else f", {worst.progress[0]} of {worst.progress[1]} {of}"
+    what = "slowdown" if {one.kind for one in found} <= {"time"} else "regression"
+    first = "" if len(found) == 1 else "the worst: "
+    return f"{_many(len(found), f'suspected {what}')} ({first}{worst.metric}{moved}{taken})"
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" + "s" * (count != 1)

@@ -187,7 +187,7 @@ def test_noise_of_pairs_one_after_the_other_says_nothing_of_pairs_by_turns(
     assert "not used" in capsys.readouterr().err
     assert noise_of(None, tmp_path / "none.json") == ()
     keep_noise(older, [Noise("*", "epoch_time", 0.02, 0.2)], "f")
-    assert noise_of(None, older) == (Noise("*", "epoch_time", 0.02, 0.2),)
+    assert noise_of(None, older) == (Noise("*", "epoch_time", 0.02, 0.2, machine="f"),)
 
 
 def test_files_of_pytest_benchmark_itself_are_compared(tmp_path: Path, capsys: Any) -> None:

@@ -117,3 +117,11 @@ def test_holm_steps_down() -> None:
     assert holm([0.004, 0.0001, 0.2, 0.0049], 0.01) == [False, True, False, False]
     assert holm([0.0033, 0.0001, 0.2, 0.0049], 0.01) == [True, True, False, True]
     assert holm([], 0.01) == []
+
+
+def test_a_few_samples_that_are_all_alike_give_no_bounds() -> None:
+    for made in (unpaired([0.0, 0.0], [0.2, 0.2], 0.01), mean_difference([0.02] * 3, 0.01)):
+        assert (made.low, made.high) == (-np.inf, np.inf)
+        assert "all alike" in made.method
+    same = unpaired([0.1, 0.1], [0.1, 0.1], 0.01)
+    assert (same.low, same.high) == (0.0, 0.0)

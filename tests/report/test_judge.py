@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from report.judge import judge_accuracy, judge_exact, judge_pairs, judge_rounds
+from report.judge import judge_exact, judge_pairs, judge_rounds
 from report.looks import Look
 from report.margins import Margins, Noise, Policy
+from report.seeds import judge_accuracy
 from report.status import judge_status
 from report.verdict import Comparison, Pair, PairedMetric
 
@@ -100,7 +101,8 @@ def test_counts_that_vary_are_red_where_their_ranges_lie_apart() -> None:
     assert found((200, 100), (201, 101), better="higher").verdict == "REGRESSED"
     # 101 and 101.5 are within the margin of each other.
     assert found((100, 101.5), (101, 103)).verdict == "INCONCLUSIVE"
-    assert found((100, None), (100, None)).verdict == "INCONCLUSIVE"
+    absent = found((100, None), (100, None))
+    assert (absent.verdict, absent.reason) == ("NOT_COMPARABLE", "not measured: head")
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,9 @@ def test_a_tiny_time_must_change_by_more_than_the_floor() -> None:
 
 def test_noise_widens_the_margin_and_at_last_forbids_a_verdict() -> None:
     slow = blocks(0.10)
-    quiet = Margins(noise=(Noise("*", "epoch_time", 0.02, 9.0),))
-    noisy = Margins(noise=(Noise("*", "epoch_time", 0.045, 0.0),))
-    wild = Margins(noise=(Noise("*", "epoch_time", 0.06, 0.0),))
+    quiet = Margins(noise=(Noise("*", "epoch_time", 0.02, 9.0, by_turns=False),))
+    noisy = Margins(noise=(Noise("*", "epoch_time", 0.045, 0.0, by_turns=False),))
+    wild = Margins(noise=(Noise("*", "epoch_time", 0.06, 0.0, by_turns=False),))
     assert judged(slow, quiet).verdict == "REGRESSED"
     assert judged(slow, noisy).verdict == "INCONCLUSIVE"
     assert judged(slow, noisy).margin == pytest.approx(math.expm1(0.09))
@@ -270,7 +272,7 @@ def test_one_number_a_side() -> None:
         ("incorrect", "timeout", "NOT_MEASURABLE"),
         ("incorrect", "unsupported", "NOT_COMPARABLE"),
         ("incorrect", "ok", "IMPROVED"),
-        ("unsupported", "ok", "IMPROVED"),
+        ("unsupported", "ok", "NEW"),
     ],
 )
 def test_a_status_is_a_verdict(base: str, head: str, verdict: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -26,6 +27,7 @@ CELL = "gru4rec-made_up-recommend-L50-B1-cpu1-auto"
 
 
 P50 = Metric(1e-3, "s", "lower", "time", "made up")
+TAIL = Metric(2e-3, "s", "lower", "tail", "made up")
 
 
 @dataclasses.dataclass
@@ -167,9 +169,38 @@ def test_sides_with_other_data_are_not_compared() -> None:
 
 def test_a_metric_of_one_side_is_new_or_removed() -> None:
     extra = Metric(1.0, "s", "lower", "time", "made up")
-    screened = {CELL: [Pair(record(1e-3, old=extra), record(1e-3, fresh=extra))]}
-    said = {c.metric: c.verdict for c in verdicts(Margins(), screened, {})}
-    assert (said["old"], said["fresh"]) == (Verdict.REMOVED, Verdict.NEW)
+    fact = dataclasses.replace(extra, better="none", kind="deterministic")
+    sides = record(1e-3, old=extra, p99=TAIL, fact=fact), record(1e-3, fresh=extra)
+    said = {c.metric: c.verdict for c in verdicts(Margins(), {CELL: [Pair(*sides)] * 5}, {})}
+    assert (said["old"], said["fresh"]) == (Verdict.FAILED, Verdict.NEW)
+    assert (said["p99"], said["fact"]) == (Verdict.REMOVED, Verdict.REMOVED)
+
+
+def test_a_head_that_loses_its_numbers_fails() -> None:
+    lost = dataclasses.replace(P50, value=None, reason="the clock broke")
+    head = record(1e-3)
+    head.metrics["latency_p50"] = lost
+    found = verdicts(Margins(), {CELL: [Pair(record(1e-3), head)] * 5}, {})
+    (made,) = [c for c in found if c.metric == "latency_p50"]
+    assert made.verdict is Verdict.FAILED
+    assert made.reason == "the head no longer has it in 5 of 5 pairs: the clock broke"
+    once = [*pairs(5, 0.0), Pair(record(1e-3), head)]
+    said = {c.metric: c.verdict for c in verdicts(Margins(), {CELL: once}, {})}
+    assert said["latency_p50"] is Verdict.UNCHANGED, "once is chance"
+
+
+def test_failures_are_counted_side_by_side_whatever_their_order() -> None:
+    good = Pair(record(1e-3), record(1e-3))
+    base = Pair(record(1e-3, "error"), record(1e-3))
+    head = Pair(record(1e-3), record(1e-3, "error"))
+    for mixed, verdict in (
+        ([good, head, base], Verdict.INCONCLUSIVE),
+        ([good, head, base, head], Verdict.FAILED),
+        ([good, head, base, base], Verdict.NOT_MEASURABLE),
+    ):
+        for order in itertools.permutations(mixed):
+            found = verdicts(Margins(), {CELL: list(order)}, {})
+            assert [c.verdict for c in found if c.metric == "status"] == [verdict]
 
 
 def test_seeds_are_the_pairs_of_an_accuracy() -> None:

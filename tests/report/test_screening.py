@@ -11,8 +11,10 @@ import pytest
 
 from report.looks import CONFIRM_STEPS, confirm_looks, confirmations
 from report.margins import Margins, Noise
+from report.needs import Need, needed
 from report.power import MARGIN, NOISES, with_more_pairs
-from report.screening import Need, is_candidate, join_seeds, judge, needed
+from report.screening import is_candidate, judge
+from report.seeds import join_seeds
 from report.verdict import Pair, PairedMetric
 
 
@@ -153,7 +155,7 @@ def test_disturbed_pairs_are_asked_for_again_but_not_without_end() -> None:
 
 def test_a_machine_too_noisy_for_a_metric_wants_no_pairs() -> None:
     slow = replace(cells("a")[0], screen=(Pair(1.0, 1.5),) * 5)
-    loud = Margins(noise=(Noise("*", "*", 0.2, 0.2),))
+    loud = Margins(noise=(Noise("*", "*", 0.2, 0.2, by_turns=False),))
     assert needed([slow], loud) == []
     assert judge([slow], loud)[0].verdict == "NOT_MEASURABLE"
 
@@ -162,7 +164,7 @@ def test_a_metric_without_a_number_on_either_side_is_not_judged() -> None:
     none = replace(cells("a")[0], kind="deterministic", screen=(Pair(None, None),) * 5)
     assert judge([none], Margins()) == []
     one = replace(none, screen=(Pair(None, 1.0),) * 5)
-    assert judge([one], Margins())[0].verdict == "INCONCLUSIVE"
+    assert judge([one], Margins())[0].verdict == "NOT_COMPARABLE"
 
 
 def test_the_simulation_of_power_is_what_is_judged() -> None:

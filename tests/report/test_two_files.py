@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -224,3 +225,30 @@ def test_a_disturbed_process_decides_nothing(made: Any, compared: Any) -> None:
     found = compared([epochs(made, 1.0)], [epochs(made, 1.3, flags=["contended"])])
     assert found[CELL, "epoch_time"].verdict == "NOT_MEASURABLE"
     assert found[CELL, "params"].verdict == "UNCHANGED"
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["null", "absent"])
+def test_a_head_without_a_number_that_gates_is_red(made: Any, compared: Any, there: bool) -> None:
+    base, head = epochs(made, 1.0), epochs(made, 1.0)
+    tail = Metric(2.5, "s", "lower", "tail", "p95", n=60)
+    base = dataclasses.replace(base, metrics=base.metrics | {"latency_p95": tail})
+    for name in (*head.metrics, "latency_p95"):
+        if there:
+            old = base.metrics[name]
+            head.metrics[name] = dataclasses.replace(old, value=None, reason="the pass broke")
+        else:
+            head.metrics.pop(name, None)
+    found = {name: c for (_, name), c in compared([base], [head]).items()}
+    assert {found[name].verdict for name in ("epoch_time", "memory_peak")} == {"FAILED"}
+    assert found["params"].verdict in ("REMOVED", "NOT_COMPARABLE"), "a fact, not a goal"
+    assert found["epoch_time"].reason.startswith("the head no longer has it: ")
+    assert ("the pass broke" in found["epoch_time"].reason) == there
+    assert found["latency_p95"].verdict in ("REMOVED", "NOT_COMPARABLE")
+
+
+def test_what_another_machine_has_not_is_not_lost(made: Any, compared: Any) -> None:
+    other = made.MACHINE | {"fingerprint": "ffff", "cpu_model": "Xeon"}
+    head = epochs(made, 1.0, machine=other)
+    del head.metrics["memory_peak"]
+    found = compared([epochs(made, 1.0)], [head], machine=other)
+    assert found[CELL, "memory_peak"].verdict == "REMOVED"
