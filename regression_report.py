@@ -5,7 +5,8 @@
     python regression_report.py --history [FILE]  commit by commit: where levels changed
 
 BASE and HEAD are result files (of `pytest bench/ --benchmark-json=...`, or any pytest-benchmark
-JSON) or run folders. Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3 not decided.
+JSON) or run folders. Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3 not decided, 4 a
+fault of this program.
 """
 
 from __future__ import annotations
@@ -14,14 +15,24 @@ import argparse
 import gc
 import shlex
 import sys
+import traceback
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from report.command import add_hosted_option, add_output_options, conclude, main
+from report.command import (
+    EPILOG,
+    PYPROJECT,
+    add_hosted_option,
+    add_output_options,
+    conclude,
+    leave_unread,
+    main,
+)
 from report.history_command import main as history
 from report.in_turn import noise_floors, report_in_turn
 from report.load import InputError
-from report.margins import Noise, load_margins
+from report.margins import Margins, Noise, load_margins
 from report.noise_file import OlderNoise, keep_noise, read_noise
 from report.pairing import needs
 
@@ -34,32 +45,40 @@ def in_turn() -> int:
     parser = argparse.ArgumentParser(
         prog="regression_report.py",
         description="Measure two commits in turn and say what changed.",
-        epilog="Exit codes: 0 pass, 1 regression, 2 bad input, 3 not decided.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     ab.add_options(parser)
     parser.add_argument("--strict", action="store_true", help="exit code 3 when inconclusive")
     parser.add_argument("--noise", type=Path, metavar="FILE", help="this machine's noise floor")
-    parser.add_argument("--margins", type=Path, metavar="TOML", default=Path("pyproject.toml"))
+    text = "margins (default: those of the base's pyproject.toml)"
+    parser.add_argument("--margins", type=Path, metavar="TOML", help=text)
     add_hosted_option(parser)
     add_output_options(parser.add_argument_group("outputs"))
     given = parser.parse_args()
     try:
         kept = given.noise or ab.noise_file(given)
         noise = () if given.aa else noise_of(given.noise, kept)
-        margins = load_margins(given.margins, noise, hosted=given.hosted)
+        margins, notes = margins_of(given.margins, ab.settings_at(ab.base_of(given)))
+        margins = replace(margins, noise=tuple(noise), hosted=given.hosted)
         measured = ab.measure(given, partial(needs, margins))
         if given.aa:
             keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)
             print(f"the noise of this machine is kept in {kept}")
-        words = [*sys.argv[1:], *["--hosted"] * (given.hosted and "--hosted" not in sys.argv)]
+        # With --fresh the same command would not go on but begin anew.
+        words = [word for word in sys.argv[1:] if word != "--fresh"]
+        words += ["--hosted"] * (given.hosted and "--hosted" not in words)
         report = report_in_turn(
             measured.folder,
             margins,
             command=shlex.join(["python", "regression_report.py", *words]),
             strict=given.strict,
             out_of_time=measured.out_of_time,
+            notes=notes,
         )
         return conclude(report, given)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
@@ -69,6 +88,26 @@ def in_turn() -> int:
     except KeyboardInterrupt:
         print("\nstopped; the finished pairs are kept: the same command goes on", file=sys.stderr)
         return 130
+
+
+def margins_of(given: Path | None, of_base: str | None) -> tuple[Margins, list[str]]:
+    """What was asked for, else the base's margins, and a note where the head has others: no change
+    is judged by margins that it brings along.
+
+    Args:
+        of_base: the base's pyproject.toml, None where it has none.
+    """
+    if given is not None:
+        return load_margins(given), []
+    own = load_margins()
+    if of_base is None or "tool.seqrec-bench.margins" not in of_base:
+        return own, ["the base has no margins: those of the head's pyproject.toml hold"]
+    try:
+        margins = load_margins(PYPROJECT, text=of_base)
+    except InputError as error:
+        return own, [f"the base's margins can't be used, the head's hold: {error}"]
+    other = "the head's pyproject.toml has other margins: the base's hold until it is merged"
+    return margins, [] if margins == own else [other]
 
 
 def noise_of(given: Path | None, kept: Path) -> tuple[Noise, ...]:
@@ -82,11 +121,22 @@ def noise_of(given: Path | None, kept: Path) -> tuple[Noise, ...]:
         return ()
 
 
-if __name__ == "__main__":
+def _asked_for() -> int:
     asked = {word.split("=", 1)[0] for word in sys.argv[1:]}
     if "--ab" in asked:
-        sys.exit(in_turn())
+        return in_turn()
     if "--history" in asked:
-        sys.exit(history(sys.argv[1:]))
+        return history(sys.argv[1:])
     gc.disable()  # large results are read once and kept: collecting would only walk over them
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(_asked_for())
+    except BrokenPipeError:
+        leave_unread()
+        sys.exit(141)
+    except Exception:  # Python's own code for it is 1, which here is a regression
+        traceback.print_exc()
+        sys.exit(4)

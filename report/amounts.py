@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from report.labels import number, time_unit
-from report.verdict import Comparison
+from report.labels import number, one_line, time_unit
+from report.verdict import Comparison, Verdict
 
 SIZES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
@@ -44,7 +44,28 @@ def margin(comparison: Comparison) -> str:
         return "–"
     if comparison.absolute:
         return f"±{comparison.margin:.4f}"
-    return f"±{comparison.margin:.1%}" if comparison.margin else "any"
+    floor = "" if comparison.floor is None else f" ({_plain(comparison.floor, comparison.unit)})"
+    return f"±{comparison.margin:.1%}{floor}" if comparison.margin else "any"
+
+
+def finding(comparison: Comparison, width: int) -> str:
+    """The change; where there is none, or only an estimate of it, why, in at most `width`."""
+    if comparison.verdict is Verdict.NOT_MEASURABLE and comparison.change is not None:
+        return f"about {change(comparison)}; {one_line(comparison.reason, width)}"
+    return (
+        change(comparison) if comparison.change is not None else one_line(comparison.reason, width)
+    )
+
+
+def count(comparison: Comparison) -> str:
+    """What the verdict rests on: pairs, of which more may be wanted, or seeds, or rounds."""
+    if comparison.rounds is not None:
+        sides = dict.fromkeys(comparison.rounds)
+        return f"{' and '.join(map(str, sides))} rounds"
+    many = str(len(comparison.pairs))
+    if comparison.progress is not None:
+        many = "{} of {}".format(*comparison.progress)
+    return f"{many} seeds" if comparison.kind == "accuracy" else many
 
 
 def verdict(comparison: Comparison) -> str:
@@ -53,6 +74,12 @@ def verdict(comparison: Comparison) -> str:
     return (
         f"{comparison.verdict} (soft)" if red and comparison.gate == "soft" else comparison.verdict
     )
+
+
+def _plain(value: float, unit: str) -> str:
+    """An amount without needless zeros: 20 µs, 8 MiB."""
+    size, _, name = amount(value, unit).partition(" ")
+    return f"{float(size.replace(',', '')):g} {name}"
 
 
 def _signed(value: float, absolute: bool) -> str:

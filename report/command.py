@@ -1,12 +1,13 @@
 """The command line of `python regression_report.py BASE HEAD`: reads, judges, writes, exits.
 
-Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3 not measurable or, with --strict,
-inconclusive.
+Exit codes: 0 pass, 1 confirmed regression, 2 bad input, 3 not decided: not measurable, out of time,
+or, with --strict, inconclusive; 4 a fault of this program.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -39,6 +40,16 @@ WRITERS: dict[str, tuple[Callable[[Report], str], str]] = {
     "otava": (otava, "CSV for Apache Otava"),
 }
 FIGURES = (".png", ".svg", ".pdf")
+PYPROJECT = ROOT / "pyproject.toml"
+EPILOG = """\
+three ways to compare, each with a --help of its own:
+  regression_report.py BASE HEAD           two result files or run folders
+  regression_report.py --ab BASE_REF       this checkout and what it has in common with BASE_REF,
+                                           measured in turn (--ab main --help)
+  regression_report.py --history [RESULT]  commit by commit: where levels changed (--history --help)
+
+exit codes: 0 pass, 1 regression, 2 bad input, 3 not decided, 4 a fault of this program
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         noise = read_noise(arguments.noise) if arguments.noise else ()
         margins = load_margins(arguments.margins, noise, hosted=arguments.hosted)
-        report = compare_files(arguments.base, arguments.head, margins, strict=arguments.strict)
+        given = [("--noise", arguments.noise), ("--margins", arguments.margins)]
+        told = [(name, str(path)) for name, path in given if path not in (None, PYPROJECT)]
+        report = compare_files(
+            arguments.base,
+            arguments.head,
+            margins,
+            strict=arguments.strict,
+            options=[word for pair in told for word in pair],
+        )
         return conclude(report, arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,16 +76,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def conclude(report: Report, arguments: argparse.Namespace) -> int:
     """Show the report, write what was asked for; the exit code."""
     write_outputs(report, arguments)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = _Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if arguments.explain:
         lines = explain(report, arguments.explain)
         if not lines:
             raise InputError(Path(arguments.explain), "no such cell in either side")
-        for line in lines:
-            console.print(Text(line), soft_wrap=True)
-    else:
-        print_report(report, console)
+    with contextlib.suppress(BrokenPipeError):  # who reads no further knows enough
+        if arguments.explain:
+            for line in lines:
+                console.print(Text(line), soft_wrap=True)
+        else:
+            print_report(report, console)
+        sys.stdout.flush()
+        return report.exit_code
+    leave_unread()
     return report.exit_code
+
+
+def leave_unread() -> None:
+    """What nobody reads goes nowhere: at its end Python writes the rest, or says that it can't."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Console(Console):
+    """rich's own ends the program with 1, which here is a regression."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def write_outputs(report: Report, arguments: argparse.Namespace) -> None:
@@ -107,7 +143,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="regression_report.py",
         description="Did it get slower, larger or less accurate? One verdict a cell and metric.",
-        epilog="Exit codes: 0 pass, 1 regression, 2 bad input, 3 not decided.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("base", type=Path, help="result file or run folder of the old code")
     made.add_argument("head", type=Path, help="result file or run folder of the new code")
@@ -115,8 +152,7 @@ def parser() -> argparse.ArgumentParser:
         "--strict", action="store_true", help="exit code 3 when a hard gate is inconclusive"
     )
     made.add_argument("--noise", type=Path, metavar="FILE", help="this machine's noise floor")
-    pyproject = ROOT / "pyproject.toml"
-    made.add_argument("--margins", type=Path, metavar="TOML", default=pyproject, help="its margins")
+    made.add_argument("--margins", type=Path, metavar="TOML", default=PYPROJECT, help="its margins")
     add_hosted_option(made)
     add_output_options(made.add_argument_group("outputs"))
     return made

@@ -12,13 +12,14 @@ import numpy as np
 from report.endings import PairsOf
 from report.hodges_lehmann import paired
 from report.judge import OF_THE_MACHINE, log_of, ratios
+from report.labels import one_line
 from report.looks import SCREEN_PAIRS
 from report.margins import Margins, Noise, Policy
 from report.pairing import measured_in_turn, read_comparison, verdicts
 from report.seeds import MOST_SEEDS
-from report.status import compare
+from report.status import compare, only_on
 from report.threshold import by_turns
-from report.two_files import noise_line
+from report.two_files import noise_line, other_machines_noise
 from report.verdict import Comparison, Pair, PairedMetric, Report, Side, Verdict
 
 # Bounds of the noise are two of 5% each: with five pairs no wider ones exist.
@@ -27,16 +28,25 @@ _UNKNOWN = "not measured on this machine (--aa does): the margins stand as they 
 
 
 def report_in_turn(
-    folder: Path, margins: Margins, *, command: str, strict: bool = False, out_of_time: bool = False
+    folder: Path,
+    margins: Margins,
+    *,
+    command: str,
+    strict: bool = False,
+    out_of_time: bool = False,
+    notes: Sequence[str] = (),
 ) -> Report:
     """The report on results/ab-...; InputError where something there can't be read.
 
     Args:
         command: what reproduces it.
         out_of_time: whether pairs were still wanting when the time was over.
+        notes: what else a reader should know.
     """
     content, screened, confirmed = read_comparison(folder)
     machine = content["machine"]
+    margins, foreign = margins.on(str(machine.get("fingerprint", ""))), margins
+    notes = [*notes, *other_machines_noise(foreign, margins)]
     sides = [
         Side(
             label=name,
@@ -50,7 +60,10 @@ def report_in_turn(
     ]
     found = verdicts(margins, screened, confirmed)
     found += [_not_reached(cell) for cell in content.get("cells", ()) if cell not in screened]
-    known = [(entry.metric, entry.half_width) for entry in margins.noise]
+    found += [_removed(str(model)) for model in content.get("removed", ())]
+    used = margins.used(one.key for one in found if one.kind in OF_THE_MACHINE)
+    known = [(entry.metric, entry.half_width) for entry in used]
+    idle = margins.idle((one.key, one.kind) for one in found)
     judged = tuple(_with_command(one, command, out_of_time) for one in found)
     return Report(
         base=sides[0],
@@ -60,7 +73,7 @@ def report_in_turn(
         command=command,
         comparisons=judged,
         strict=strict,
-        notes=tuple(_notes(content, out_of_time, judged)),
+        notes=(*_notes(content, out_of_time, judged), *notes, *idle),
         aa=bool(content.get("aa")),
     )
 
@@ -109,6 +122,11 @@ def _not_reached(cell_id: str) -> Comparison:
     return replace(made_of, progress=(0, SCREEN_PAIRS), open="screen")
 
 
+def _removed(model: str) -> Comparison:
+    reason = f"only in base: the head has no models/{one_line(model, 80)}.py"
+    return only_on(one_line(model, 80), Verdict.REMOVED, "model", reason)
+
+
 def _notes(content: dict[str, Any], out_of_time: bool, judged: Sequence[Comparison]) -> list[str]:
     notes = []
     if any(map(_is_unlike_its_sides, judged)):
@@ -118,6 +136,10 @@ def _notes(content: dict[str, Any], out_of_time: bool, judged: Sequence[Comparis
         )
     if out_of_time:
         notes.append("the time was over before all was decided: the same command goes on")
+    if content["base"] == content["head"] and not content.get("aa"):
+        notes.append(
+            "both sides are one commit: what differs is the machine, whose noise --aa keeps"
+        )
     if content.get("harness"):
         notes.append(
             "both sides were run by this checkout's harness: what changed in"

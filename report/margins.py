@@ -18,6 +18,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -57,6 +58,7 @@ KINDS = {
     "energy": Policy(0.10, 0.0, "soft"),
     "derived": Policy(0.0, 0.0, "off"),
 }
+_WITHOUT_FLOOR = {"deterministic", "capacity", "correctness", "derived", "accuracy"}
 HOSTED_TIME = 0.10  # shared machines of a CI service
 
 
@@ -133,6 +135,27 @@ class Margins:
         """The entries that the noise of these cells and metrics is taken from."""
         found = (self._noise(*key) for key in judged)
         return list(dict.fromkeys(entry for entry in found if entry is not None))
+
+    def idle(self, judged: Iterable[tuple[tuple[str, str], str]]) -> list[str]:
+        """What rules do nothing for these metrics, a line each: a name that fits none but is nearly
+        one of them, a floor of what is counted.
+
+        Args:
+            judged: (cell, metric) and kind of each.
+        """
+        found = list(judged)
+        names = sorted({metric for (_, metric), _ in found})
+        lines = []
+        for rule in self.rules:
+            kinds = {kind for (cell, metric), kind in found if _fits(rule, cell, metric, kind)}
+            named = str(rule.get("metric", ""))
+            meant = named and not kinds and rule.get("gate") != "off"
+            near = get_close_matches(named, names, 1, 0.8) if meant else []
+            if near and not any(is_named(name, (named,)) for name in [*names, *self.ignore]):
+                lines.append(f"margins: no metric here is {named!r}; there is {near[0]!r}")
+            if "floor" in rule and kinds and kinds <= _WITHOUT_FLOOR:
+                lines.append(f"margins: a floor of {' and '.join(sorted(kinds))} does nothing")
+        return list(dict.fromkeys(lines))
 
     def on(self, machine: str) -> Margins:
         """The same without the noise of any other machine, by fingerprint."""

@@ -31,20 +31,35 @@ _NOT_KNOWN = f"not measured on this machine; {UNKNOWN_NOISE:.0%} is taken (--aa 
 _OFF = (None, False, "", "none")
 
 
-def compare_files(base: Path, head: Path, margins: Margins, *, strict: bool = False) -> Report:
-    """The report on two result files or run folders; InputError where one can't be read."""
+def compare_files(
+    base: Path,
+    head: Path,
+    margins: Margins,
+    *,
+    strict: bool = False,
+    options: Sequence[str] = (),
+) -> Report:
+    """The report on two result files or run folders; InputError where one can't be read.
+
+    Args:
+        options: with which the command is to be given again.
+    """
     sides = load_results(base, margins.ignore), load_results(head, margins.ignore)
-    command = shlex.join(["python", "regression_report.py", str(base), str(head)])
-    known = [(entry.metric, entry.between_files) for entry in margins.noise]
+    command = shlex.join(["python", "regression_report.py", str(base), str(head), *options])
+    margins, foreign = margins.on(sides[0].side.fingerprint), margins
+    found = compare_results(*sides, margins)
+    judged = [one.key for one in found if one.stage == "one process a side"]
+    known = [(entry.metric, entry.between_files) for entry in margins.used(judged)]
+    notes = [*_notes(*sides), *other_machines_noise(foreign, margins)]
     return Report(
         base=sides[0].side,
         head=sides[1].side,
         design=DESIGN,
         noise=noise_line(known, "processes", _NOT_KNOWN, hosted=margins.hosted),
         command=command + " --strict" * strict + " --hosted" * margins.hosted,
-        comparisons=tuple(compare_results(*sides, margins)),
+        comparisons=tuple(found),
         strict=strict,
-        notes=tuple(_notes(*sides)),
+        notes=(*notes, *margins.idle((one.key, one.kind) for one in found)),
     )
 
 
@@ -73,6 +88,12 @@ def ab_command(base: Results, head: Results) -> str:
     words += ["--head", ref] if (ref := _ref(head)) else []
     suite = base.suite if re.fullmatch(r"[a-z0-9_]{1,40}", base.suite) else "ci"
     return shlex.join([*words, "--suite", suite])
+
+
+def other_machines_noise(given: Margins, used: Margins) -> list[str]:
+    """That noise was given which is not of the machine that measured, in a line, or nothing."""
+    others = sorted({entry.machine for entry in given.noise} - {e.machine for e in used.noise})
+    return [f"noise of another machine, not used: {one_line(other, 80)}" for other in others]
 
 
 def noise_line(noise: Sequence[tuple[str, float]], of: str, unknown: str, *, hosted: bool) -> str:
@@ -199,8 +220,11 @@ def _of_status(base: CellResult, head: CellResult) -> Comparison | None:
 
 
 def _with_command(comparison: Comparison, decide: str) -> Comparison:
-    undecided = comparison.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_MEASURABLE)
-    return replace(comparison, decide=decide) if undecided else comparison
+    if comparison.verdict not in (Verdict.INCONCLUSIVE, Verdict.NOT_MEASURABLE):
+        return comparison
+    # In turn the sides learn with as many seeds as it takes, up to ten.
+    of_fits = " --workload fit" if comparison.kind == "accuracy" else ""
+    return replace(comparison, decide=decide + of_fits)
 
 
 def _ref(results: Results) -> str:

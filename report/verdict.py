@@ -140,6 +140,10 @@ class Comparison:
     open: str = ""
 
     @property
+    def key(self) -> tuple[str, str]:
+        return self.cell_id, self.metric
+
+    @property
     def worse(self) -> float:
         """The change with + for worse, for sorting."""
         change = self.change or 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,12 +32,18 @@ class Blocks:
     Memory is measured where a peak is the question, in training; elsewhere its pass, in a process
     of its own, would double the time of a pair for a number that the weights decide. Shares of time
     by part judge nothing and are left out. Nothing is pruned or repeated here: a pair is two blocks
-    of the same work.
+    of the same work. Of a model that the base lacks there is the head's block alone: it has to run.
     """
 
     def __init__(
-        self, folder: Path, sides: Mapping[Name, Side], options: Options, manifest: Manifest
+        self,
+        folder: Path,
+        sides: Mapping[Name, Side],
+        options: Options,
+        manifest: Manifest,
+        new: Collection[str] = (),
     ) -> None:
+        self._new = frozenset(new)
         self._runners = {
             name: Runner(
                 Journal(_room(folder / name / "blocks"), manifest),
@@ -57,6 +63,9 @@ class Blocks:
 
     def __call__(self, cell: Cell, order: Sequence[Name]) -> dict[Name, Record]:
         memory = cell.workload == "train_epoch"
+        if cell.model in self._new:
+            head = self._runners["head"].block(cell, memory=memory)
+            return {"base": _without_model(cell), "head": head}
         room = self._runners[order[0]].has_room_for_two(cell)
         if not room or cell.cell_id in self._alone:
             return {name: self._runners[name].block(cell, memory=memory) for name in order}
@@ -110,6 +119,12 @@ def by_turns(workers: Sequence[Worker]) -> None:
     while waiting:
         waiting = [worker for worker in waiting if worker.advance()]
         waiting.reverse()
+
+
+def _without_model(cell: Cell) -> Record:
+    """What a side gives that has no file of the model."""
+    reason = f"there is no models/{cell.model}.py"
+    return Record(cell.cell_id, cell.key, cell.to_dict(), "unsupported", reason)
 
 
 def _ran_out(passes: Mapping[Name, Findings]) -> bool:

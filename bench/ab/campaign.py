@@ -46,6 +46,7 @@ class Campaign:
 
     Args:
         seconds: after which no further pair is begun; the pairs there are stay.
+        reserve: cells that are measured only where they are asked for, such as further seeds.
         seed: of the order of cells, the same for both sides.
         say: is told about each stage and pair.
     """
@@ -57,11 +58,12 @@ class Campaign:
     seconds: float
     seed: int = 0
     say: Callable[[str], None] = print
+    reserve: Sequence[Cell] = ()
     out_of_time: bool = field(default=False, init=False)
 
     def run(self) -> None:
         self._end = time.monotonic() + self.seconds
-        by_id = {cell.cell_id: cell for cell in self.cells}
+        by_id = {cell.cell_id: cell for cell in (*self.reserve, *self.cells)}
         while not self.out_of_time:
             stage, wanting = self._wanting()
             # One pair each in turn, so that a drift of the machine meets all cells alike.
@@ -71,12 +73,15 @@ class Campaign:
                 return
 
     def pairs(self, stage: Stage) -> dict[str, list[Pair]]:
-        return {cell.cell_id: self.ledger.pairs(cell, stage) for cell in self.cells}
+        """Of every cell; of those in reserve what there is."""
+        cells = {cell.cell_id: self.ledger.pairs(cell, stage) for cell in self.cells}
+        more = {cell.cell_id: self.ledger.pairs(cell, stage) for cell in self.reserve}
+        return cells | {name: pairs for name, pairs in more.items() if pairs}
 
     def _wanting(self) -> tuple[Stage, list[str]]:
         """Cells that want a pair of the most urgent stage."""
         screened, confirmed = self.pairs("screen"), self.pairs("confirm")
-        new = [name for name, pairs in screened.items() if not pairs]
+        new = [cell.cell_id for cell in self.cells if not screened[cell.cell_id]]
         if new:
             return "screen", new
         needs = self.needs(screened, confirmed)

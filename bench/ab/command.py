@@ -10,8 +10,8 @@ import argparse
 import hashlib
 import json
 import re
-import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from rich.console import Console
 from bench.ab.blocks import Blocks
 from bench.ab.campaign import Campaign, Needs, Pairs
 from bench.ab.ledger import Ledger
+from bench.ab.news import News
+from bench.ab.pins import changed_pins
 from bench.ab.sides import (
     HARNESS,
     NAMES,
@@ -31,10 +33,12 @@ from bench.ab.sides import (
     take_down,
     with_environment,
 )
-from bench.ab.worktree import changed, commit_of, is_dirty, merge_base
+from bench.ab.worktree import changed, commit_of, file_at, is_dirty, merge_base, models_at
+from bench.cell import Cell
 from bench.files import write_whole
 from bench.journal import JournalError, code_hash, new_manifest, one_line
 from bench.kernels import are_missing, compile_missing
+from bench.matrix import NO_MODEL
 from bench.options import TEXTS, OptionError, Options
 from bench.session import Session
 from data.log import DataError
@@ -48,6 +52,8 @@ SCHEMA = "seqrec-bench/ab/1"
 # Not of use here: what is measured again, and when, is the comparison's own.
 _NOT_OURS = ("--suite", "--repeats", "--energy")
 PINS = ("pyproject.toml", "constraints.txt")
+# A fit whose accuracy few seeds do not decide is learnt with others of these.
+_SEEDS = range(20)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--head", metavar="REF", help="this commit instead of the checkout as it is")
     add("--aa", action="store_true", help="the base beside itself: this machine's noise")
     add("--suite", default=None, help="which list of cells (default: ci)")
-    add("--time-limit", default="20m", help="such as 90s, 20m or 2h (default: 20m)")
+    add("--time-limit", default="20m", help="such as 90s, 2m30s or 2h (default: 20m)")
     add("--environments", action="store_true", help="a Python for each side, as its commit pins it")
     add("--fresh", action="store_true", help="measure all anew")
     group = parser.add_argument_group("what is measured in turn")
@@ -94,29 +100,36 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
         REFUSALS: bad input, or a folder that can't be written.
     """
     options = _options(given)
-    seconds = _seconds(given.time_limit)
-    base = commit_of(ROOT, given.ab)
-    head = commit_of(ROOT, given.head or "HEAD")
-    base = merge_base(ROOT, base, head)
-    head = base if given.aa else head
+    end = time.monotonic() + _seconds(given.time_limit)
+    base = base_of(given)
+    head = base if given.aa else commit_of(ROOT, given.head or "HEAD")
     in_place = not given.aa and given.head is None and is_dirty(ROOT)
     session = Session.prepare(options)
     session.hold()
+    had, has = models_at(ROOT, base), models_at(ROOT, None if in_place else head)
+    session.cells = [cell for cell in session.cells if cell.model in (NO_MODEL, *has)]
     folder, content = _open(given, options, session, base, head + "+" * in_place)
+    content["removed"] = [] if options.choices.models else sorted(had - has)
+    news = News()
     print(f"{_short(base)} (base) beside {_short(content['head'])} (head): {folder.name}")
     try:
         sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)
         for side in sides.values():
+            left = min(options.timeout, max(1.0, end - time.monotonic()))
             if are_missing(session.cells, side.place):
-                compile_missing(side.place, Console(stderr=True), timeout=options.timeout)
+                news.now(
+                    f"compiling the kernels of the {side.name}, some minutes of the time limit"
+                )
+                compile_missing(side.place, Console(stderr=True), timeout=left)
         campaign = Campaign(
             session.cells,
             Ledger(folder),
-            Blocks(folder, sides, options, _manifest(options, session)),
+            Blocks(folder, sides, options, _manifest(options, session), new=has - had),
             needs,
-            seconds,
+            end - time.monotonic(),
             seed=options.order_seed,
-            say=_say,
+            say=news,
+            reserve=_further_seeds(session.cells),
         )
         campaign.run()
     finally:
@@ -126,6 +139,21 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     return Measured(
         folder, content, campaign.pairs("screen"), campaign.pairs("confirm"), campaign.out_of_time
     )
+
+
+def base_of(given: argparse.Namespace) -> str:
+    """The commit that is the base: what BASE_REF and the head have in common.
+
+    Raises:
+        GitError: there is none.
+    """
+    head = commit_of(ROOT, given.head or "HEAD")
+    return merge_base(ROOT, commit_of(ROOT, given.ab), head)
+
+
+def settings_at(commit: str) -> str | None:
+    """The pyproject.toml of a commit, None where it has none."""
+    return file_at(ROOT, commit, "pyproject.toml")
 
 
 def noise_file(given: argparse.Namespace) -> Path:
@@ -198,7 +226,7 @@ def _open(
         "dataset": session.dataset_line,
         "environments": bool(given.environments),
         "harness": changed(ROOT, base, head.rstrip("+"), *HARNESS),
-        "pins": changed(ROOT, base, head.rstrip("+"), *PINS),
+        "pins": changed_pins(ROOT, base, None if head.endswith("+") else head),
         "machine": machine,
         "order_seed": options.order_seed,
         "started": stamp.isoformat(timespec="seconds"),
@@ -227,20 +255,26 @@ def _keep(folder: Path, content: dict[str, Any]) -> None:
 
 
 def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None or float(match[1]) <= 0:
-        raise OptionError(f"--time-limit {text!r}: such as 90s, 20m or 2h is allowed")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text)
+    try:
+        given = [float(part or 0) for part in match.groups()] if match is not None else []
+    except ValueError:  # such as 1.2.3
+        given = []
+    seconds = sum(part * unit for part, unit in zip(given, (3600, 60, 1), strict=False))
+    if seconds <= 0:
+        raise OptionError(f"--time-limit {text!r}: such as 90s, 20m, 2m30s or 2h is allowed")
+    return seconds
+
+
+def _further_seeds(cells: list[Cell]) -> list[Cell]:
+    """The same fits with other seeds."""
+    fits = [cell for cell in cells if cell.workload == "fit"]
+    more = dict.fromkeys(replace(cell, seed=seed) for cell in fits for seed in _SEEDS)
+    return [cell for cell in more if cell not in cells]
 
 
 def _short(commit: str) -> str:
     return commit[:10] + " with changes" * commit.endswith("+")
-
-
-def _say(line: str) -> None:
-    """On a terminal the line before is written over; elsewhere nothing is said."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
 class _Config:

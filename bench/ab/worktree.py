@@ -46,6 +46,28 @@ def changed(root: Path, base: str, head: str, *paths: str) -> list[str]:
     return [path for path in paths if git(root, "diff", "--name-only", base, head, "--", path)]
 
 
+def models_at(root: Path, commit: str | None) -> set[str]:
+    """The models of a commit by name, of the checkout as it is where that is None: files of models/
+    that end in MODEL = ...
+    """
+    where = [] if commit is None else [commit]
+    untracked = ["--untracked"] if commit is None else []
+    pattern = ("-l", "-E", "-e", r"^MODEL\b", *untracked, *where, "--", ":(glob)models/*.py")
+    try:
+        found = git(root, "grep", *pattern)
+    except GitError:  # there is none
+        return set()
+    return {Path(line.rpartition(":")[2]).stem for line in found.splitlines()}
+
+
+def file_at(root: Path, commit: str, path: str) -> str | None:
+    """What stands in a file of a commit, None where there is no such file."""
+    try:
+        return git(root, "show", f"{commit}:{path}")
+    except GitError:
+        return None
+
+
 def add_worktree(root: Path, folder: Path, commit: str) -> None:
     """The files of `commit` in `folder`; one that is there already, of that commit, is kept."""
     if folder.exists():

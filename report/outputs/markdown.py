@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from report.amounts import amount, change, margin, verdict
+from report.amounts import amount, count, finding, margin, verdict
 from report.labels import one_line
 from report.outputs.terminal import LINE, facts
 from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
@@ -66,16 +66,15 @@ def _section(title: str, rows: Sequence[Comparison], folded: bool, left: int) ->
 
 
 def _row(row: Comparison) -> str:
-    shown = change(row) if row.change is not None else one_line(row.reason, 160)
     cells = (
         verdict(row),
         f"<code>{_entities(one_line(row.cell_id, 160))}</code>",
         f"<code>{_entities(row.metric)}</code>",
         _safe(one_line(amount(row.base, row.unit), 40)),
         _safe(one_line(amount(row.head, row.unit), 40)),
-        _safe(shown),
+        _safe(finding(row, 160)),
         margin(row),
-        str(len(row.pairs)),
+        count(row),
     )
     return "| " + " | ".join(cells) + " |\n"
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from report.amounts import amount, change, margin, verdict
+from report.amounts import amount, count, finding, margin, verdict
 from report.labels import one_line
 from report.short_names import short_names
 from report.verdict import RED, UNDECIDED, Comparison, Report, Side, Verdict
@@ -31,6 +31,7 @@ OTHERS = (Verdict.OOM_FIXED, Verdict.NEW, Verdict.REMOVED, Verdict.NOT_COMPARABL
 def print_report(report: Report, console: Console) -> None:
     """Everything a maintainer needs to decide; unchanged cells are only counted."""
     colour = {0: "bold green", 1: "bold red", 3: "bold yellow"}[report.exit_code]
+    colour = colour if report.is_clean or report.exit_code else "bold yellow"
     console.print(Text(report.headline, style=colour), soft_wrap=True)
     console.print(Text(one_line(report.design, LINE)), soft_wrap=True)
     shown = [report.of(chosen) for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS)]
@@ -78,9 +79,9 @@ def _print_rows(rows: list[Comparison], names: Mapping[str, str], console: Conso
             Text(one_line(row.metric, 80)),
             Text(one_line(amount(row.base, row.unit), 40)),
             Text(one_line(amount(row.head, row.unit), 40)),
-            Text(change(row) if row.change is not None else one_line(row.reason, 60)),
+            Text(finding(row, 60)),
             margin(row),
-            str(len(row.pairs)),
+            count(row),
         )
     console.print(table)
     if len(rows) > MOST_ROWS:

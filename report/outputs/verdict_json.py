@@ -26,6 +26,7 @@ def verdict_json(report: Report) -> str:
         "noise": report.noise,
         "command": report.command,
         "strict": report.strict,
+        "aa": report.aa,
         "notes": list(report.notes),
         "comparisons": [_comparison(comparison) for comparison in report.comparisons],
     }
@@ -36,4 +37,6 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(comparison) if field.name != "pairs"]
     content = {name: getattr(comparison, name) for name in names}
     pairs = [dataclasses.asdict(pair) | {"flags": list(pair.flags)} for pair in comparison.pairs]
+    lists = {name: getattr(comparison, name) for name in ("progress", "rounds")}
+    content |= {name: None if found is None else list(found) for name, found in lists.items()}
     return content | {"verdict": str(comparison.verdict), "pairs": pairs}
