@@ -212,3 +212,54 @@ def test_files_of_pytest_benchmark_itself_are_compared(tmp_path: Path, capsys: A
     assert main([base, head]) == 1
     assert capsys.readouterr().out.startswith("REGRESSION: 1 REGRESSED\none process a side")
     assert main([base, base]) == 0
+
+
+def test_the_command_to_repeat_has_its_noise_and_margins(
+    made: Any, tmp_path: Path, capsys: Any
+) -> None:
+    base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
+    noise, margins = tmp_path / "noise.json", tmp_path / "m.toml"
+    keep_noise(noise, [Noise("*", "epoch_time", 0.02, 0.2)], "elsewhere")
+    margins.write_text("[tool.seqrec-bench.margins]\n")
+    assert main([str(base), str(base), "--noise", str(noise), "--margins", str(margins)]) == 0
+    said = capsys.readouterr().out
+    assert f"--noise {noise} --margins {margins}" in said.replace("\n", "")
+    assert "noise of another machine, not used: elsewhere" in said
+    assert "±20.0%" not in said
+    assert main([str(base), str(base)]) == 0
+    assert "--margins" not in capsys.readouterr().out
+
+
+def test_who_reads_one_line_gets_the_verdict_and_no_complaint(made: Any, tmp_path: Path) -> None:
+    base = made.write_json(tmp_path / "base.json", made.suite())
+    records = made.suite()
+    records[0].metrics["memory_peak"] = made.fact(2**40, "B", "memory_physical")
+    head = made.write_json(tmp_path / "head.json", records)
+    command = [sys.executable, str(ROOT / "regression_report.py"), str(base), str(head)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_fault_of_the_program_is_no_regression(made: Any, tmp_path: Path) -> None:
+    base = made.write_json(tmp_path / "base.json", [made.train("sasrec", 50)])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sitecustomize.py").write_text(
+        "import report.two_files as t\n"
+        "def broken(*a, **k): raise RuntimeError('a fault')\n"
+        "t.compare_files = broken\n"
+    )
+    path = os.pathsep.join([str(tmp_path / "broken"), str(ROOT)])
+    done = run(base, base, PYTHONPATH=path)
+    assert done.returncode == 4
+    assert "RuntimeError: a fault" in done.stderr
+
+
+def test_help_tells_all_three_ways(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(way in said for way in ("BASE HEAD", "--ab BASE_REF", "--history [RESULT]"))
+    assert "4 a fault" in said

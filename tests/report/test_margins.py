@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from measure.record import KINDS as RECORDED
+from regression_report import margins_of
 from report.command import parser
 from report.load import InputError
 from report.margins import HOSTED_TIME, KINDS, ROOT, Margins, Noise, is_hosted, load_margins
@@ -82,6 +83,7 @@ def test_noise_is_found_by_cell_and_metric() -> None:
         "rules = [{kind = 'speed'}]\n",
         "rules = [{cells = 3}]\n",
         "rules = [{limit = 0.1}]\n",
+        "rules = [{margin = 5.0}]\n",
         "rules = 3\n",
         "rules = [\n",
     ],
@@ -140,3 +142,39 @@ def test_a_hosted_runner_is_found_and_its_margin_is_wide(monkeypatch: pytest.Mon
     assert widest == "A/A pairs of this machine, at most ±100.0% (b)"
     again = compare_files(REFERENCE, REFERENCE, margins).command
     assert again.endswith(" --hosted")
+
+
+def test_a_margin_above_one_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"margin=20: a fraction, 1 at the most \(0.1 is 10%\)"):
+        load_margins(written(tmp_path, "rules = [{metric = 'epoch_time', margin = 20}]\n"))
+
+
+def test_margins_are_the_bases_and_a_head_that_has_others_is_told() -> None:
+    own = (ROOT / "pyproject.toml").read_text()
+    assert margins_of(None, own) == (load_margins(), [])
+    wide = own + '[[tool.seqrec-bench.margins.rules]]\nmetric = "epoch_time"\nmargin = 0.5\n'
+    margins, (note,) = margins_of(None, wide)
+    assert margins.policy("c", "epoch_time", "time").margin == 0.5
+    assert "the base's hold" in note
+    for text in (None, "[project]\n"):
+        margins, (note,) = margins_of(None, text)
+        assert margins == load_margins()
+        assert "the base has no margins" in note
+    margins, (note,) = margins_of(None, wide.replace("margin = 0.5", "margin = 5.0"))
+    assert margins == load_margins()
+    assert "can't be used" in note
+    assert margins_of(ROOT / "pyproject.toml", wide) == (load_margins(), [])
+
+
+def test_rules_that_do_nothing_are_told() -> None:
+    seen = [(("c", "epoch_time"), "time"), (("c", "params"), "deterministic")]
+    rules = (
+        {"metric": "epoch_tme", "margin": 0.2},
+        {"metric": "params", "floor": 9.0},
+        {"metric": "epoch_time", "floor": 9.0},
+        {"metric": "cuda_allocated_peak", "margin": 0.01},
+    )
+    assert Margins(rules=rules).idle(seen) == [
+        "margins: no metric here is 'epoch_tme'; there is 'epoch_time'",
+        "margins: a floor of deterministic does nothing",
+    ]

@@ -16,7 +16,7 @@ from measure.record import Metric, Record
 from report.in_turn import noise_floors, report_in_turn
 from report.judge import log_ratio
 from report.load import InputError
-from report.margins import Margins
+from report.margins import Margins, Noise
 from report.outputs.junit import junit
 from report.outputs.markdown import markdown
 from report.outputs.verdict_json import SCHEMA_FILE, verdict_json
@@ -313,6 +313,88 @@ def test_a_cell_that_the_time_did_not_reach_is_said(tmp_path: Path) -> None:
     assert "the time was over" in late.reason
     assert report.exit_code == 3
     assert any("bench is not judged" in note for note in report.notes)
+
+
+def with_content(folder: Path, **changes: object) -> Path:
+    content = json.loads((folder / "ab.json").read_text())
+    (folder / "ab.json").write_text(json.dumps(content | changes))
+    return folder
+
+
+def test_a_removed_model_is_a_warning_in_the_headline(tmp_path: Path) -> None:
+    folder = with_content(kept(tmp_path / "ab-1"), removed=["gru4rec"])
+    report = report_in_turn(folder, Margins(), command="again")
+    assert (report.exit_code, report.is_clean) == (0, False)
+    assert report.headline.startswith("PASS, 1 model removed: ")
+    assert next(c for c in report.comparisons if c.metric == "model").verdict is Verdict.REMOVED
+
+
+def test_a_new_model_is_new_and_a_broken_one_is_red() -> None:
+    absent = record(1e-3, "unsupported")
+    for status, verdict in (("ok", Verdict.NEW), ("error", Verdict.FAILED)):
+        screened = {CELL: [Pair(absent, record(1e-3, status))], "sasrec-x": pairs(5, 0.0)}
+        assert needs(Margins(), {CELL: screened[CELL]}, {}) == []
+        found = [c for c in verdicts(Margins(), screened, {}) if c.cell_id == CELL]
+        assert [c.verdict for c in found] == [verdict]
+
+
+def test_one_commit_beside_itself_is_said(tmp_path: Path) -> None:
+    folder = with_content(kept(tmp_path / "ab-1"), head="b" * 40)
+    (note,) = report_in_turn(folder, Margins(), command="again").notes
+    assert "both sides are one commit" in note
+    with_content(folder, aa=True)
+    report = report_in_turn(folder, Margins(), command="again")
+    assert (report.notes, report.aa) == ((), True)
+
+
+def test_noise_is_that_of_the_machine_and_of_what_was_judged(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "ab-1")
+    entries = (Noise("*", "latency_p50", 0.02, 0.1), Noise("*", "epoch_time", 0.3, 0.4))
+    own = Margins(noise=tuple(dataclasses.replace(one, machine="f") for one in entries))
+    report = report_in_turn(folder, own, command="again")
+    assert report.noise.endswith("±2.0% (latency_p50)"), "epoch_time was not measured"
+    other = Margins(noise=tuple(dataclasses.replace(one, machine="g") for one in entries))
+    report = report_in_turn(folder, other, command="again")
+    assert report.noise.startswith("not measured on this machine")
+    assert report.notes == ("noise of another machine, not used: g",)
+
+
+def test_a_further_seed_that_fails_is_not_asked_for_again() -> None:
+    def fit(seed: int, head: float, status: str = "ok") -> dict[str, list[Pair]]:
+        cell = f"gru4rec-made_up-fit-all-L20-B32-cpu1-auto-s{seed}"
+        scores = [Metric(v, "1", "higher", "accuracy", "full", n=500) for v in (0.5, head)]
+        base, new = (record(1.0, cell=cell, **{"ndcg@10": score}) for score in scores)
+        return {cell: [Pair(base, dataclasses.replace(new, status=status))]}
+
+    screened = fit(0, 0.45) | fit(1, 0.52) | fit(2, 0.43)
+
+    def asked(confirmed: dict[str, list[Pair]]) -> set[str]:
+        wants = needs(Margins(), screened, confirmed)
+        return {need.cell_id[-2:] for need in wants if need.stage == "confirm"}
+
+    wanted = asked({})
+    assert wanted == {"s3", "s4", "s5", "s6", "s7", "s8", "s9"}
+    confirmed = fit(3, 0.45, "timeout")
+    assert asked(confirmed) == wanted - {"s3"}
+    found = verdicts(Margins(), screened, confirmed)
+    assert Verdict.INCONCLUSIVE in {c.verdict for c in found if c.cell_id.endswith("s3")}
+
+
+def test_what_would_decide_is_a_command_that_can(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "ab-1")
+    for seed, head in enumerate((0.45, 0.52, 0.43)):
+        cell = f"gru4rec-made_up-fit-all-L20-B32-cpu1-auto-s{seed}"
+        scores = [Metric(v, "1", "higher", "accuracy", "full", n=500) for v in (0.5, head)]
+        sides = [record(1.0, cell=cell, **{"ndcg@10": score}).to_dict() for score in scores]
+        path = folder / "pairs" / cell / "screen-00.json"
+        path.parent.mkdir()
+        both = dict(zip(("base", "head"), sides, strict=True))
+        path.write_text(json.dumps({"schema": "seqrec-bench/pair/1", **both}))
+    for late, command in ((True, "again"), (False, "again --workload fit --seeds 0,1,")):
+        report = report_in_turn(folder, Margins(), command="again", out_of_time=late)
+        (found,) = [c for c in report.comparisons if c.metric == "ndcg@10"]
+        assert found.decide.startswith(command)
+        assert (report.exit_code, found.progress) == (3, (3, 10))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "seqrec-bench/pair/1"}', "NaN"])

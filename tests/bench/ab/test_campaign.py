@@ -110,6 +110,24 @@ def test_a_second_start_measures_what_is_missing_only(tmp_path: Path, machine: M
     assert len(again.pairs("confirm")[CELLS[0].cell_id]) == 5
 
 
+def test_cells_in_reserve_are_measured_where_they_are_asked_for(
+    tmp_path: Path, machine: Machine
+) -> None:
+    reserve = [dataclasses.replace(CELLS[0], seed=seed) for seed in (1, 2)]
+    wanted = reserve[1].cell_id
+
+    def needs(screened: Pairs, confirmed: Pairs) -> list[Want]:
+        return [] if wanted in confirmed else [Want(wanted, "confirm", 1)]
+
+    run = Campaign(
+        CELLS, Ledger(tmp_path), machine, needs, 60.0, say=lambda line: None, reserve=reserve
+    )
+    run.run()
+    assert [len(run.pairs("screen")[cell.cell_id]) for cell in CELLS] == [1, 1, 1]
+    assert set(run.pairs("confirm")) - {cell.cell_id for cell in CELLS} == {wanted}
+    assert set(run.pairs("screen")) == {cell.cell_id for cell in CELLS}
+
+
 def test_no_pair_begins_when_the_time_is_over(tmp_path: Path, machine: Machine) -> None:
     run = campaign(tmp_path, machine, seconds=0.0)
     run.run()
