@@ -364,7 +364,7 @@ def test_a_further_seed_that_fails_is_not_asked_for_again() -> None:
         cell = f"gru4rec-made_up-fit-all-L20-B32-cpu1-auto-s{seed}"
         scores = [Metric(v, "1", "higher", "accuracy", "full", n=500) for v in (0.5, head)]
         base, new = (record(1.0, cell=cell, **{"ndcg@10": score}) for score in scores)
-        return {cell: [Pair(base, dataclasses.replace(new, status=status))]}
+        return {cell: [Pair(base, dataclasses.replace(new, status=status, reason="late"))]}
 
     screened = fit(0, 0.45) | fit(1, 0.52) | fit(2, 0.43)
 
