@@ -55,12 +55,13 @@ def ran(pair: Blocks) -> bool:
     return _ended(pair.base)[0] == _ended(pair.head)[0] == "ok"
 
 
-def failed_once(cell_id: str, odd: Blocks, count: int) -> Comparison:
-    """INCONCLUSIVE: one block failed, which may be chance."""
-    sides = zip(("base", "head"), (_ended(odd.base), _ended(odd.head)), strict=True)
-    said = "; ".join(f"{name}: {end[0]} ({end[1]})" for name, end in sides if end[0] != "ok")
+def failed_once(cell_id: str, pairs: Sequence[Blocks]) -> Comparison:
+    """INCONCLUSIVE: a block of one side or of each failed, which may be chance."""
+    odd = [pair for pair in pairs if not ran(pair)]
+    ends = [(name, _ended(getattr(pair, name))) for pair in odd for name in ("base", "head")]
+    said = "; ".join(f"{name}: {end[0]} ({end[1]})" for name, end in sorted(ends) if end[0] != "ok")
     made = PairedMetric(cell_id, "status", "", "none", "capacity")
-    reason = f"one pair of {count} did not run, which may be chance: {said}"
+    reason = f"{len(odd)} of {len(pairs)} pairs did not run, which may be chance: {said}"
     return compare(made, Policy(0.0, 0.0, "hard"), Verdict.INCONCLUSIVE, reason, "status")
 
 

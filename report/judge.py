@@ -239,5 +239,5 @@ def _of_interval(interval: Interval, margin: float) -> tuple[Verdict, str]:
     if -margin < interval.low and interval.high < margin:
         return Verdict.UNCHANGED, "both bounds lie within the margin"
     if math.isinf(interval.low):
-        return Verdict.INCONCLUSIVE, f"no bound at {interval.alpha:.0%}: {interval.method}"
+        return Verdict.INCONCLUSIVE, f"no bound at {interval.alpha * 100:g}%: {interval.method}"
     return Verdict.INCONCLUSIVE, "the bounds reach across the margin"

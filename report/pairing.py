@@ -88,8 +88,7 @@ def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Co
             status = judge_status(cell_id, *failed)
             found += [] if status is None else [status]
         elif failed is UNDECIDED:
-            odd = next(pair for pair in pairs if not ran(pair))
-            made = failed_once(cell_id, odd, len(pairs))
+            made = failed_once(cell_id, pairs)
             short = len(screened.get(cell_id, ())) < ENOUGH and cell_id in screened
             found.append(replace(made, open="screen" if short else ""))
         elif pairs and _other_data(pairs[0]):

@@ -25,11 +25,13 @@ from bench.ab.news import News
 from bench.ab.pins import changed_pins
 from bench.ab.sides import (
     HARNESS,
+    KERNELS,
     NAMES,
     Name,
     Side,
     SideError,
     lay_out,
+    share_compiled,
     take_down,
     with_environment,
 )
@@ -117,10 +119,11 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
         for side in sides.values():
             left = min(options.timeout, max(1.0, end - time.monotonic()))
             if are_missing(session.cells, side.place):
-                news.now(
-                    f"compiling the kernels of the {side.name}, some minutes of the time limit"
-                )
+                line = f"compiling the kernels of the {side.name}, some minutes of the time limit"
+                news.now(line)
                 compile_missing(side.place, Console(stderr=True), timeout=left)
+            if side.name == "base" and not in_place:  # most files are the same on both sides
+                share_compiled(side.place.root / KERNELS, sides["head"].place.root / KERNELS)
         campaign = Campaign(
             session.cells,
             Ledger(folder),

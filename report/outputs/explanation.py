@@ -24,7 +24,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     base, head = (amount(x, comparison.unit) for x in (comparison.base, comparison.head))
     yield f"  base {base}, head {head}, change {change(comparison)}, margin {margin(comparison)}"
     if comparison.method:
-        sure = f", each bound at {comparison.alpha:.0%}" if comparison.alpha else ""
+        sure = f", each bound at {comparison.alpha * 100:g}%" if comparison.alpha else ""
         yield f"  by {comparison.method}{sure}; stage: {comparison.stage}"
     for place, pair in enumerate(comparison.pairs, start=1):
         yield f"  {place:>3}  {_pair(pair, comparison)}"
