@@ -2,6 +2,7 @@
 harness.
 
     results/<run>/base/code    worktree of the commit under test
+    results/<run>/base/kernels    what was compiled there, for a start that goes on
     results/<run>/base/run     links: models, data -> code; bench, measure, workloads -> the harness
 
 A worker runs in `run`. The harness is that of the checkout in which the command was given, so that
@@ -56,7 +57,8 @@ def lay_out(folder: Path, name: Name, *, harness: Path, commit: str, in_place: b
     if not in_place:
         (folder / name).mkdir(parents=True, exist_ok=True)
         add_worktree(harness, code, commit)
-        share_compiled(harness / KERNELS, code / KERNELS)
+        kept = folder / name / "kernels"
+        share_compiled(kept if kept.exists() else harness / KERNELS, code / KERNELS)
     root = folder / name / "run"
     root.mkdir(parents=True, exist_ok=True)
     for part in UNDER_TEST:
@@ -91,10 +93,15 @@ def with_environment(side: Side, folder: Path, code: Path) -> Side:
 
 
 def take_down(folder: Path, harness: Path) -> None:
-    """Remove the worktrees; results stay."""
+    """Remove the worktrees; results stay, and compiled kernels, since a start that goes on may have
+    no more time than they take.
+    """
     for name in NAMES:
         code = folder / name / "code"
         if code.exists():
+            keep = folder / name / "kernels"
+            if (code / KERNELS / "__pycache__").exists():
+                shutil.copytree(code / KERNELS, keep, dirs_exist_ok=True)
             remove_worktree(harness, code)
 
 

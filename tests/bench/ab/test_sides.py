@@ -60,6 +60,23 @@ def test_each_side_has_its_code_and_both_have_one_harness(repository: Path, tmp_
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
+def test_a_second_start_has_the_kernels_of_the_first(repository: Path, tmp_path: Path) -> None:
+    ops = repository / "models" / "ops"
+    ops.mkdir()
+    (ops / "scan_kernels.py").write_text("scan = 1\n")
+    base, run = commit(repository, "kernels"), tmp_path / "run"
+    side = lay_out(run, "base", harness=repository, commit=base, in_place=False)
+    made = run / "base" / "code" / "models" / "ops"
+    (made / "__pycache__" / "scan_kernels.run-1.nbi").write_text("compiled")
+    written = (made / "scan_kernels.py").stat().st_mtime_ns
+    take_down(run, repository)
+    side = lay_out(run, "base", harness=repository, commit=base, in_place=False)
+    again = side.place.root / "models" / "ops"
+    assert (again / "__pycache__" / "scan_kernels.run-1.nbi").read_text() == "compiled"
+    assert (again / "scan_kernels.py").stat().st_mtime_ns == written, "by which Numba knows it"
+    take_down(run, repository)
+
+
 def test_a_checkout_with_changes_is_measured_in_place(repository: Path, tmp_path: Path) -> None:
     (repository / "models" / "made.py").write_text("not committed")
     assert is_dirty(repository)
