@@ -161,7 +161,7 @@ def _disturbed_words(metric: PairedMetric, pairs: Sequence[Pair], count: int) ->
     flagged = disturbed(metric, pairs)
     if len(pairs) < count or not flagged:
         return ""
-    return f"{flagged} of {len(pairs)} pairs were contended or throttled; {count} quiet ones decide"
+    return f"{flagged} of {len(pairs)} pairs contended or throttled; {count} quiet ones decide"
 
 
 def _relative(base: float, head: float) -> float:

@@ -70,8 +70,9 @@ def _print_rows(rows: list[Comparison], names: Mapping[str, str], console: Conso
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("verdict", "cell", "metric"):
         table.add_column(name, overflow="fold")
-    for name in ("base", "head", "change", "margin", "n"):
+    for name in ("base", "head", "change", "margin"):
         table.add_column(name, justify="right", overflow="fold")
+    table.add_column("n", justify="right", max_width=8)  # "3 of 10 seeds" is two lines
     for row in rows[:MOST_ROWS]:
         table.add_row(
             Text(verdict(row), style=COLOURS.get(row.verdict, "")),
