@@ -16,6 +16,7 @@ import gc
 import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,13 +66,10 @@ def in_turn() -> int:
         if given.aa:
             keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)
             print(f"the noise of this machine is kept in {kept}")
-        # With --fresh the same command would not go on but begin anew.
-        words = [word for word in sys.argv[1:] if word != "--fresh"]
-        words += ["--hosted"] * (given.hosted and "--hosted" not in words)
         report = report_in_turn(
             measured.folder,
             margins,
-            command=shlex.join(["python", "regression_report.py", *words]),
+            command=command_again(sys.argv[1:], hosted=given.hosted),
             strict=given.strict,
             out_of_time=measured.out_of_time,
             notes=notes,
@@ -108,6 +106,13 @@ def margins_of(given: Path | None, of_base: str | None) -> tuple[Margins, list[s
         return own, [f"the base's margins can't be used, the head's hold: {error}"]
     other = "the head's pyproject.toml has other margins: the base's hold until it is merged"
     return margins, [] if margins == own else [other]
+
+
+def command_again(words: Sequence[str], *, hosted: bool) -> str:
+    """What goes on with this comparison: with --fresh the same command would begin anew."""
+    kept = [word for word in words if word != "--fresh"]
+    more = ["--hosted"] * (hosted and "--hosted" not in kept)
+    return shlex.join(["python", "regression_report.py", *kept, *more])
 
 
 def noise_of(given: Path | None, kept: Path) -> tuple[Noise, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from regression_report import noise_of
+from regression_report import command_again, noise_of
 from report.command import main
 from report.load import InputError
 from report.margins import Noise
@@ -255,6 +255,13 @@ def test_a_fault_of_the_program_is_no_regression(made: Any, tmp_path: Path) -> N
     done = run(base, base, PYTHONPATH=path)
     assert done.returncode == 4
     assert "RuntimeError: a fault" in done.stderr
+
+
+def test_the_command_that_goes_on_does_not_begin_anew() -> None:
+    words = ["--ab", "main", "--fresh", "--time-limit", "2m"]
+    said = "python regression_report.py --ab main --time-limit 2m"
+    assert command_again(words, hosted=False) == said
+    assert command_again(words, hosted=True) == f"{said} --hosted"
 
 
 def test_help_tells_all_three_ways(capsys: Any) -> None:

@@ -105,6 +105,23 @@ def test_there_are_no_turns_where_the_second_may_not_have_the_memory_of_the_firs
     assert log == ["A"]
 
 
+def test_of_a_new_model_the_head_is_measured_alone() -> None:
+    made = Blocks.__new__(Blocks)
+    log: list[tuple[str, bool]] = []
+
+    class Alone:
+        def block(self, cell: Cell, *, memory: bool) -> Record:
+            log.append((cell.model, memory))
+            return Record(cell.cell_id, cell.key, cell.to_dict(), "ok")
+
+    made._new, made._runners = frozenset({"gru4rec"}), {"head": Alone()}  # type: ignore[dict-item]
+    records = made(TRAINED, ("base", "head"))
+    assert log == [("gru4rec", True)]
+    assert (records["base"].status, records["head"].status) == ("unsupported", "ok")
+    assert records["base"].reason == "there is no models/gru4rec.py"
+    assert records["base"].key == TRAINED.key, "or the ledger would not take it"
+
+
 @contextmanager
 def before_their_first_rounds(
     tmp_path: Path, *, timeout: float = 120.0
