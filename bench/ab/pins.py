@@ -1,10 +1,12 @@
 """Which packages a commit asks for: constraints.txt, and what pyproject.toml names of them.
 
 Margins, the settings of linters and whatever else stands there are no pins.
+`python -m bench.ab.pins BASE`: exit code 1 where the checkout asks for others than that commit.
 """
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -45,3 +47,7 @@ def _tables(text: str) -> Any:
 
 def _lines(text: str) -> list[str]:
     return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+
+
+if __name__ == "__main__":
+    sys.exit(1 if changed_pins(Path.cwd(), sys.argv[1], None) else 0)

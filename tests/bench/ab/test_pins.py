@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from bench.ab.pins import changed_pins
 from measure.git import git
 
+ROOT = Path(__file__).resolve().parents[3]
 ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 BASE = """[project]
 name = "x"
@@ -47,5 +51,8 @@ def test_only_packages_are_pins(
     path = repository / file
     path.write_text(path.read_text().replace(old, new))
     assert changed_pins(repository, "HEAD", None) == ([file] if changed else [])
+    command = [sys.executable, "-m", "bench.ab.pins", "HEAD"]
+    asked = subprocess.run(command, cwd=repository, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert asked.returncode == int(changed)
     git(repository, *ME, "commit", "--quiet", "--all", "--message", "two")
     assert changed_pins(repository, "HEAD~1", "HEAD") == ([file] if changed else [])
