@@ -93,7 +93,7 @@ def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Co
             found.append(replace(made, open="screen" if short else ""))
         elif pairs and _other_data(pairs[0]):
             found.append(only_on(cell_id, Verdict.NOT_COMPARABLE, "data", _other_data(pairs[0])))
-        elif pairs:
+        elif screened.get(cell_id):
             found += _on_one_side(cell_id, pairs, margins)
     return found
 
@@ -129,8 +129,10 @@ def _in_both(screened: PairsOf, confirmed: PairsOf) -> list[tuple[PairedMetric, 
         if both and not _other_data(both[0]):
             base, head = _metrics(both, "base"), _metrics(both, "head")
             for name in sorted(set(base) & set(head)):
-                metric = _paired(cell_id, name, base[name], whole, fresh)
-                found.append((metric, _taken_otherwise(name, both)))
+                # A further seed tells an accuracy; all else is told by the suite's own cells.
+                if whole or base[name].kind == "accuracy":
+                    metric = _paired(cell_id, name, base[name], whole, fresh)
+                    found.append((metric, _taken_otherwise(name, both)))
     return found
 
 

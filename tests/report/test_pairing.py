@@ -374,6 +374,8 @@ def test_a_further_seed_that_fails_is_not_asked_for_again() -> None:
 
     wanted = asked({})
     assert wanted == {"s3", "s4", "s5", "s6", "s7", "s8", "s9"}
+    said = verdicts(Margins(), screened, fit(3, 0.45))
+    assert not [c for c in said if c.cell_id.endswith("s3")], "one metric, told with the others"
     confirmed = fit(3, 0.45, "timeout")
     assert asked(confirmed) == wanted - {"s3"}
     found = verdicts(Margins(), screened, confirmed)
