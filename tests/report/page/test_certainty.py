@@ -148,3 +148,31 @@ def test_a_target_missed_while_others_were_at_work_rules_nothing_out(open_page, 
     records = noisy(made, "sasrec", ["contended"], 1.0) + noisy(made, "gru4rec", [], 1.0)
     said = open_page(make_page(made, records)).answer(history=50, weight=0, latency=1.5)
     assert "p95 2.00 ms is over 1.50 ms, but was measured while others" in said["text"]
+
+
+def test_the_slider_says_what_its_weight_means_and_means_it(open_page, make_page, made):
+    records = unsure(made, {"sasrec": 0.0, "gru4rec": 0.01}, 1e-9)
+    for record in records:
+        if record.config["workload"] == "fit":  # so many users that they add no uncertainty
+            one = record.metrics["ndcg@10"]
+            record.metrics["ndcg@10"] = made.Metric(
+                one.value, "1", "higher", "accuracy", "r", n=10**9
+            )
+        elif record.config["model"] == "gru4rec":
+            record.metrics["epoch_time"] = made.time(1.2)
+    page = open_page(make_page(made, records))
+    # 10% more accurate, at 20% more time.
+    said = page.answer(history=50, weight=50)
+    worth = page.page.locator("#worth")
+    assert (
+        worth.inner_text()
+        == "10% more NDCG@10 makes up for 10% more latency and training time, both at once."
+    )
+    assert said["best"] == "SASRec"
+    said = page.answer(weight=70)
+    assert "24.9% more" in worth.inner_text()
+    assert said["best"] == "GRU4Rec"
+    page.answer(weight=95)
+    assert "6.12 times the latency" in worth.inner_text()
+    page.answer(weight=0)
+    assert worth.inner_text() == "Cost alone decides."

@@ -118,34 +118,6 @@ def test_where_the_cost_is_known_and_the_accuracy_is_not_that_is_said(open_page,
         assert f"--suite accuracy --dataset ml_100k --seq-len {wishes['history']}" in text
 
 
-def test_the_slider_says_what_its_weight_means_and_means_it(open_page, make_page, made):
-    records = unsure(made, {"sasrec": 0.0, "gru4rec": 0.01}, 1e-9)
-    for record in records:
-        if record.config["workload"] == "fit":  # so many users that they add no uncertainty
-            one = record.metrics["ndcg@10"]
-            record.metrics["ndcg@10"] = made.Metric(
-                one.value, "1", "higher", "accuracy", "r", n=10**9
-            )
-        elif record.config["model"] == "gru4rec":
-            record.metrics["epoch_time"] = made.time(1.2)
-    page = open_page(make_page(made, records))
-    # 10% more accurate, at 20% more time.
-    said = page.answer(history=50, weight=50)
-    worth = page.page.locator("#worth")
-    assert (
-        worth.inner_text()
-        == "10% more NDCG@10 makes up for 10% more latency and training time, both at once."
-    )
-    assert said["best"] == "SASRec"
-    said = page.answer(weight=70)
-    assert "24.9% more" in worth.inner_text()
-    assert said["best"] == "GRU4Rec"
-    page.answer(weight=95)
-    assert "6.12 times the latency" in worth.inner_text()
-    page.answer(weight=0)
-    assert worth.inner_text() == "Cost alone decides."
-
-
 def test_memory_is_shown_with_its_batch_and_said_to_hang_on_it(open_page, make_page, made):
     records = [
         made.train(model, at, batch_size=16384 // at)
