@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from report.finding import finding
@@ -45,8 +46,12 @@ def main() -> int:
 
 
 def reference_runs(root: Path) -> Sequence[Run]:
-    """The runs whose results are committed; InputError where one can't be read."""
-    return load_runs(sorted((root / RESULTS).glob("*.json")))
+    """The runs whose results are committed, by their files' names; InputError where one can't be
+    read.
+    """
+    paths = sorted((root / RESULTS).glob("*.json"))
+    runs = load_runs(paths)
+    return [replace(run, label=path.stem) for run, path in zip(runs, paths, strict=True)]
 
 
 def with_finding(text: str, said: str) -> str:
