@@ -1,7 +1,7 @@
 """How the blocks of a cell ended: whether it runs on both sides, on one, or failed by chance.
 
 Each side is counted by itself. What a model or a check refuses, it refuses always; time-outs,
-crashes and memory may be chance, and count where they happened twice.
+crashes and memory may be chance, and count where they happened twice, and to a tenth of the blocks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from report.verdict import Comparison, PairedMetric, Verdict
 Ended = tuple[str, str | None]  # status and reason
 UNDECIDED = "a block failed, which may be chance"
 ENOUGH = 4  # pairs, after which a block that failed once is left to chance
+_OFTEN = 0.1  # of many blocks so many fail by more than chance
 _CERTAIN = ("unsupported", "incorrect")
 # What bench/runner.py writes where only the memory pass of a cell failed.
 _MEMORY_PASS = re.compile(r"memory pass: (\w+): ")
@@ -70,10 +71,10 @@ def _refuses(ends: Sequence[Ended]) -> bool:
 
 
 def _end(ends: Sequence[Ended], *, once: bool) -> Ended:
-    """How a side ends: as it refuses, else as it failed most often, where that was twice."""
+    """How a side ends: as it refuses, else as it failed most often, where that was often enough."""
     odd = [end for end in ends if end[0] != "ok"]
     refused = [end for end in odd if end[0] in _CERTAIN]
-    if not refused and len(odd) < (1 if once else 2):
+    if not refused and len(odd) < (1 if once else max(2.0, len(ends) * _OFTEN)):
         return "ok", None
     times = Counter(status for status, _ in odd)
     return max(refused or odd, key=lambda end: (times[end[0]], end[0]))

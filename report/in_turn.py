@@ -166,6 +166,8 @@ def _with_command(found: Comparison, command: str, out_of_time: bool) -> Compari
     if out_of_time and found.progress is not None:
         return replace(found, decide=command)
     if found.kind == "accuracy":
+        if "--seeds" in command:
+            return found
         seeds = ",".join(map(str, range(2 * MOST_SEEDS)))
         return replace(found, decide=f"{command} --workload fit --seeds {seeds}")
     return replace(found, decide=f"{command} --fresh")

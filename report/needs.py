@@ -5,7 +5,7 @@ Pure functions of the pairs so far, as report/screening.py, which says what they
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from report.judge import ratios
@@ -34,7 +34,9 @@ class Need:
     pairs: int
 
 
-def needed(metrics: Sequence[PairedMetric], margins: Margins) -> list[Need]:
+def needed(
+    metrics: Sequence[PairedMetric], margins: Margins, tried: Container[str] = frozenset()
+) -> list[Need]:
     """What to measure next, the most urgent first; empty when nothing more would help.
 
     All cells are screened, candidates confirmed, undecided candidates given more pairs, and last
@@ -52,16 +54,21 @@ def needed(metrics: Sequence[PairedMetric], margins: Margins) -> list[Need]:
             key = (rank, metric.cell_id, stage)
             wants[key] = max(wants.get(key, 0), pairs)
     for metric in _accuracies(metrics):
-        for cell_id in more_seeds(metric, policy_of(metric, margins)):
+        for cell_id in more_seeds(metric, policy_of(metric, margins), tried):
             wants[1, cell_id, "confirm"] = 1
     first = sorted(wants, key=lambda key: key[0])
     return [Need(cell_id, stage, wants[rank, cell_id, stage]) for rank, cell_id, stage in first]
 
 
 def with_progress(
-    found: Sequence[Comparison], metrics: Sequence[PairedMetric], margins: Margins
+    found: Sequence[Comparison],
+    metrics: Sequence[PairedMetric],
+    margins: Margins,
+    tried: Container[str] = frozenset(),
 ) -> list[Comparison]:
-    """The verdicts on these metrics, each with what it still wants where it is not decided."""
+    """The verdicts on these metrics, each with what it still wants where it is not decided. An
+    accuracy that ten seeds leave open and show lower by more than its margin stays suspected.
+    """
     paired = [metric for metric in metrics if _wants_pairs(metric, margins)]
     rejected = rejections(paired, margins)
     left: dict[tuple[str, str], tuple[tuple[int, int], str]] = {}
@@ -73,14 +80,20 @@ def with_progress(
             why = "suspected" if suspected else "screen" if rank == 0 else ""
             left[metric.key] = (have, have + pairs), why
     for metric in _accuracies(metrics):
-        if wanted := len(more_seeds(metric, policy_of(metric, margins))):
+        if wanted := len(more_seeds(metric, policy_of(metric, margins), tried)):
             left[metric.key] = (MOST_SEEDS - wanted, MOST_SEEDS), "suspected"
+        elif not metric.one_process:
+            have = len(metric.screen) + len(metric.confirm)
+            left[metric.key] = (have, max(have, MOST_SEEDS)), "last"
     return [_left_at(one, *left.get((one.cell_id, one.metric), (None, ""))) for one in found]
 
 
 def _left_at(made: Comparison, progress: tuple[int, int] | None, why: str) -> Comparison:
     if progress is None or made.verdict not in UNDECIDED:
         return made
+    if why == "last":
+        lower = made.margin is not None and made.worse > made.margin
+        return replace(made, progress=progress, open="suspected") if lower else made
     better = made.kind == "accuracy" and made.worse <= 0
     return replace(made, progress=progress, open="" if better else why)
 

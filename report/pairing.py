@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from report.load import InputError
 from report.margins import Margins
 from report.needs import Need, needed, with_progress
 from report.screening import judge
+from report.seeds import SEED
 from report.status import judge_status, lost, not_comparable, only_on
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
@@ -33,7 +33,6 @@ STAGES = ("screen", "confirm")
 # Metrics whose rounds are kept under another name than their own.
 _ROUNDS = {"latency_p50": "latency_block_p50"}
 _FEWEST = 3  # rounds by turns that say more than the numbers of their sides
-_SEED = re.compile(r"-s(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,19 @@ def needs(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Need]
         for cell_id, pairs in screened.items()
         if failing(pairs) is UNDECIDED and len(pairs) < ENOUGH
     ]
-    # A further seed is measured once, whatever came of it.
-    return doubtful + [
-        need
-        for need in needed(measured_in_turn(screened, confirmed), margins)
-        if screened.get(need.cell_id) or not confirmed.get(need.cell_id)
-    ]
+    # A further seed is measured once, whatever came of it; what does not run, no more.
+    wanted = needed(measured_in_turn(screened, confirmed), margins, confirmed)
+    ended = [cell_id for cell_id, pairs in _of_both(screened, confirmed).items() if _ends(pairs)]
+    return doubtful + [need for need in wanted if need.cell_id not in ended]
 
 
 def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Comparison]:
     """Of every cell and metric, from the pairs so far."""
-    cells = {
-        cell_id: [*screened.get(cell_id, ()), *confirmed.get(cell_id, ())]
-        for cell_id in (*screened, *confirmed)
-    }
+    cells = _of_both(screened, confirmed)
     others = {cell_id: _kernels(pairs) for cell_id, pairs in cells.items()}
     both = _in_both(screened, confirmed)
     alike = [metric for metric, other in both if not other]
-    judged = with_progress(judge(alike, margins), alike, margins)
+    judged = with_progress(judge(alike, margins), alike, margins, confirmed)
     found = [_with_kernels(made, others.get(made.cell_id, ())) for made in judged]
     for metric, other in both:
         policy = margins.policy(metric.cell_id, metric.metric, metric.kind)
@@ -91,6 +85,8 @@ def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Co
             made = failed_once(cell_id, pairs)
             short = len(screened.get(cell_id, ())) < ENOUGH and cell_id in screened
             found.append(replace(made, open="screen" if short else ""))
+            if screened.get(cell_id):
+                found += _on_one_side(cell_id, [pair for pair in pairs if ran(pair)], margins)
         elif pairs and _other_data(pairs[0]):
             found.append(only_on(cell_id, Verdict.NOT_COMPARABLE, "data", _other_data(pairs[0])))
         elif screened.get(cell_id):
@@ -134,6 +130,19 @@ def _in_both(screened: PairsOf, confirmed: PairsOf) -> list[tuple[PairedMetric, 
                     metric = _paired(cell_id, name, base[name], whole, fresh)
                     found.append((metric, _taken_otherwise(name, both)))
     return found
+
+
+def _of_both(screened: PairsOf, confirmed: PairsOf) -> dict[str, list[Blocks]]:
+    """All pairs of each cell, of both stages."""
+    return {
+        cell_id: [*screened.get(cell_id, ()), *confirmed.get(cell_id, ())]
+        for cell_id in (*screened, *confirmed)
+    }
+
+
+def _ends(pairs: Sequence[Blocks]) -> bool:
+    """Whether it is known that the cell does not run on a side."""
+    return isinstance(failing(pairs), tuple)
 
 
 def _taken_otherwise(name: str, pairs: Sequence[Blocks]) -> str:
@@ -186,7 +195,7 @@ def _count(record: Record, name: str) -> int | None:
 
 
 def _values(cell_id: str, name: str, pair: Blocks) -> Pair:
-    seed = _SEED.search(cell_id)
+    seed = SEED.search(cell_id)
     flags = tuple(sorted({*pair.base.flags, *pair.head.flags}))
     values = (pair.base.value(name), pair.head.value(name))
     by_turns = _of_rounds(name, pair.base, pair.head)

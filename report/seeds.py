@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from statistics import stdev
 
@@ -26,7 +26,7 @@ from report.verdict import UNDECIDED, Comparison, Pair, PairedMetric
 MOST_SEEDS = 10
 # Twice the spread of seeds that small data show, as a share of the value; for a single seed.
 ONE_SEED = 0.25
-_SEED = re.compile(r"-s(\d+)$")
+SEED = re.compile(r"-s(\d+)$")  # at the end of a cell's id
 
 
 def judge_accuracy(metric: PairedMetric, policy: Policy) -> Comparison:
@@ -42,9 +42,15 @@ def judge_accuracy(metric: PairedMetric, policy: Policy) -> Comparison:
     return made
 
 
-def more_seeds(metric: PairedMetric, policy: Policy) -> list[str]:
+def more_seeds(
+    metric: PairedMetric, policy: Policy, tried: Container[str] = frozenset()
+) -> list[str]:
     """The cells whose seeds would decide an accuracy of a comparison in turn; none where it is
     decided, and where ten seeds have not.
+
+    Args:
+        tried: cells that were measured, whatever came of it: another seed takes a failed one's
+            place.
     """
     taken = {pair.seed for pair in (*metric.screen, *metric.confirm)}
     wanted = MOST_SEEDS - len(metric.screen) - len(metric.confirm)
@@ -52,9 +58,9 @@ def more_seeds(metric: PairedMetric, policy: Policy) -> list[str]:
         return []
     if not metric.screen or judge_accuracy(metric, policy).verdict not in UNDECIDED:
         return []
-    cell = _SEED.sub("", metric.cell_id)
-    free = [seed for seed in range(2 * MOST_SEEDS) if seed not in taken]
-    return [f"{cell}-s{seed}" for seed in free[:wanted]]
+    cell = SEED.sub("", metric.cell_id)
+    free = [f"{cell}-s{seed}" for seed in range(2 * MOST_SEEDS) if seed not in taken]
+    return [name for name in free if name not in tried][:wanted]
 
 
 def join_seeds(metrics: Sequence[PairedMetric]) -> list[PairedMetric]:
@@ -64,7 +70,7 @@ def join_seeds(metrics: Sequence[PairedMetric]) -> list[PairedMetric]:
     """
     joined: dict[tuple[str, str], list[PairedMetric]] = {}
     for metric in metrics:
-        cell = _SEED.sub("", metric.cell_id) if metric.kind == "accuracy" else None
+        cell = SEED.sub("", metric.cell_id) if metric.kind == "accuracy" else None
         joined.setdefault((cell or metric.cell_id, metric.metric), []).append(metric)
     return [_join(cell, group) for (cell, _), group in joined.items()]
 

@@ -86,7 +86,7 @@ class Campaign:
             return "screen", new
         needs = self.needs(screened, confirmed)
         stage: Stage = "confirm" if needs and needs[0].stage == "confirm" else "screen"
-        return stage, [need.cell_id for need in needs if need.stage == stage]
+        return stage, list(dict.fromkeys(need.cell_id for need in needs if need.stage == stage))
 
     def _pair(self, cell: Cell, stage: Stage) -> None:
         """Measure one more pair, if there is time."""

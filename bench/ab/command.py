@@ -113,6 +113,8 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
     folder, content = _open(given, options, session, base, head + "+" * in_place)
     content["removed"] = [] if options.choices.models else sorted(had - has)
     news = News()
+    for line in session.left_out:
+        news.now(line)
     print(f"{_short(base)} (base) beside {_short(content['head'])} (head): {folder.name}")
     try:
         sides = _sides(folder, base, head, in_place=in_place, environments=given.environments)

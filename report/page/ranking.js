@@ -95,6 +95,8 @@ function remarks(rated, models, wish, costs) { // where numbers come from that a
   for (const text of how) {
     if (text.startsWith("between")) lines.push(`There is no fit for some of the costs: they lie ${text}, anywhere within the bounds of the two.`);
   }
+  const fits = [...new Set(rated.filter((model) => model.batch !== model.source.batch).map((model) => model.source.batch))];
+  if (costs.includes("training") && fits.length) lines.push(`Training time is an epoch times as many as the fits took, which had batch ${fits.join(", ")}; at another batch another number is needed.`);
   const again = models.filter((model) => model.recomputes && !model.no.length);
   if (again.length) lines.push(`${named(again)} ${again.length > 1 ? "keep" : "keeps"} no state: one more event costs a request with the whole history.`);
   const batches = new Set(rated.flatMap((model) => model.batches));

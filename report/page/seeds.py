@@ -30,6 +30,7 @@ class Accuracy:
         source: the same where it was borrowed, "" where it is the setting's own run.
         stopped: every fit ended at its limit of epochs.
         epochs: by L, how many each seed was trained for.
+        batch: of the fits, such as "64"; more than one with "or".
     """
 
     by_length: dict[int, list[float]]
@@ -38,6 +39,7 @@ class Accuracy:
     stopped: bool
     users: dict[int, float] = field(default_factory=dict)
     epochs: dict[int, list[float]] = field(default_factory=dict)
+    batch: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Columns: length, mean, standard deviation (null for one seed), error by users, seeds, and
@@ -54,6 +56,7 @@ class Accuracy:
             "run": self.run,
             "source": self.source,
             "stopped": self.stopped,
+            "batch": self.batch,
         }
 
     def _epochs(self, seq_len: int) -> list[float] | None:
@@ -94,7 +97,10 @@ def accuracies(
             if (trained := cell.record.value("epochs")) is not None:
                 epochs.setdefault(cell.seq_len, []).append(trained)
     stopped = bool(alike) and not finished
-    return Accuracy(by_length, source, "" if source == run else source, stopped, users, epochs)
+    batches = {c.facets["batch"].removeprefix("batch ") for c in chosen if c.run.label == source}
+    batch = " or ".join(sorted(batches))
+    borrowed = "" if source == run else source
+    return Accuracy(by_length, source, borrowed, stopped, users, epochs, batch)
 
 
 def _users_error(cell: Cell, ndcg: float) -> float:

@@ -195,6 +195,27 @@ def test_failures_are_counted_side_by_side_whatever_their_order() -> None:
             assert [c.verdict for c in found if c.metric == "status"] == [verdict]
 
 
+def test_a_loss_is_not_hidden_by_a_block_that_failed_by_chance() -> None:
+    extra = {"extra": P50}
+    lost = [Pair(record(1e-3, **extra), record(1e-3)) for _ in range(6)]
+    chance = Pair(record(1e-3, "timeout", **extra), record(1e-3))
+    said = {c.metric: c.verdict for c in verdicts(Margins(), {CELL: [*lost, chance]}, {})}
+    assert (said["extra"], said["status"]) == (Verdict.FAILED, Verdict.INCONCLUSIVE)
+
+
+def test_what_is_known_not_to_run_is_measured_no_more() -> None:
+    late = [Pair(record(1e-3), record(1e-3, "timeout")) for _ in range(2)]
+    assert needs(Margins(), {CELL: pairs(1, 0.0)}, {}) != []
+    assert needs(Margins(), {CELL: [*pairs(1, 0.0), *late]}, {}) == []
+
+
+def test_two_blocks_of_many_fail_by_chance() -> None:
+    late = Pair(record(1e-3), record(1e-3, "timeout"))
+    for good, verdict in ((18, Verdict.FAILED), (38, Verdict.INCONCLUSIVE)):
+        found = verdicts(Margins(), {CELL: [*pairs(good, 0.0), late, late]}, {})
+        assert [c.verdict for c in found if c.metric == "status"] == [verdict]
+
+
 def test_seeds_are_the_pairs_of_an_accuracy() -> None:
     screened = {}
     for seed, (base, head) in enumerate([(0.50, 0.30), (0.52, 0.31), (0.51, 0.33)]):
@@ -233,7 +254,7 @@ def test_a_new_model_is_new_and_a_broken_one_is_red() -> None:
         assert [c.verdict for c in found] == [verdict]
 
 
-def test_a_further_seed_that_fails_is_not_asked_for_again() -> None:
+def test_a_further_seed_that_fails_gives_its_place_to_another() -> None:
     def fit(seed: int, head: float, status: str = "ok") -> dict[str, list[Pair]]:
         cell = f"gru4rec-made_up-fit-all-L20-B32-cpu1-auto-s{seed}"
         scores = [Metric(v, "1", "higher", "accuracy", "full", n=500) for v in (0.5, head)]
@@ -251,6 +272,6 @@ def test_a_further_seed_that_fails_is_not_asked_for_again() -> None:
     said = verdicts(Margins(), screened, fit(3, 0.45))
     assert not [c for c in said if c.cell_id.endswith("s3")], "one metric, told with the others"
     confirmed = fit(3, 0.45, "timeout")
-    assert asked(confirmed) == wanted - {"s3"}
+    assert asked(confirmed) == wanted - {"s3"} | {"10"}
     found = verdicts(Margins(), screened, confirmed)
     assert Verdict.INCONCLUSIVE in {c.verdict for c in found if c.cell_id.endswith("s3")}

@@ -64,6 +64,15 @@ def test_a_better_head_is_not_suspected() -> None:
     assert (judged(3, higher).verdict, judged(3, higher).open) == ("INCONCLUSIVE", "")
 
 
+def test_a_loss_that_ten_seeds_leave_open_stays_suspected() -> None:
+    spread = np.random.default_rng(3).normal(0.0, 0.02, 20)
+    lower, alike = BASES - 0.03 + spread, BASES + spread
+    for heads, still in ((lower, "suspected"), (alike, "")):
+        found = judged(10, heads)
+        assert (found.verdict, found.open) == ("INCONCLUSIVE", still)
+    assert judged(10, lower).progress == (10, 10)
+
+
 def test_two_files_have_one_look_at_the_whole_of_alpha() -> None:
     pairs = tuple(Pair(float(b), float(h)) for b, h in zip(BASES, HEADS, strict=True))[:3]
     two = PairedMetric(CELL, "ndcg@10", "1", "higher", "accuracy", pairs, one_process=True)

@@ -53,12 +53,14 @@ def test_training_costs_as_many_epochs_as_fits_took(open_page, make_page, made):
     for model, shortest in (("sasrec", 1.0), ("gru4rec", 2.0)):
         count = made.fact(epochs[model], "1", "deterministic")
         records += unsure(made, {model: 0.0}, 0.0001, epochs=count)[:3]
-        records.append(made.train(model, 50, metrics={"epoch_time": made.time(shortest)}))
+        metrics = {"epoch_time": made.time(shortest)}
+        records.append(made.train(model, 50, metrics=metrics, batch_size=512))
     page = open_page(make_page(made, records))
     said = page.answer(history=50, weight=10)
     assert (said["kind"], said["best"]) == ("best", "GRU4Rec")
     assert "training time to early stopping" in said["text"]
     assert "1.00 s × 50" in said["text"]
+    assert "as many as the fits took, which had batch 256; at another batch" in said["text"]
     assert page.answer(weight=0)["best"] == "GRU4Rec"
 
 
