@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import xmlschema
 
-from measure.record import Metric, Record
+from measure.record import Metric
 from report.in_turn import report_in_turn
 from report.load import InputError
 from report.margins import Margins, Noise
@@ -19,28 +19,7 @@ from report.outputs.markdown import markdown
 from report.outputs.verdict_json import SCHEMA_FILE, verdict_json
 from report.pairing import read_comparison
 from report.verdict import Verdict
-
-CELL = "gru4rec-made_up-recommend-L50-B1-cpu1-auto"
-P50 = Metric(1e-3, "s", "lower", "time", "made up")
-
-
-@dataclasses.dataclass
-class Pair:
-    base: Record
-    head: Record
-
-
-def record(value: float, status: str = "ok", *, cell: str = CELL, **more: Metric) -> Record:
-    metrics = {"latency_p50": dataclasses.replace(P50, value=value), **more}
-    metrics["params"] = Metric(7, "1", "lower", "deterministic", "counted")
-    reason = None if status == "ok" else "as planned"
-    return Record(cell, "key", {}, status, reason, metrics=metrics)  # type: ignore[arg-type]
-
-
-def pairs(count: int, change: float, *, start: int = 0) -> list[Pair]:
-    """Blocks of about 1 ms that differ by a little from pair to pair."""
-    wobble = [1 + 0.002 * ((7 * (start + i)) % 5 - 2) for i in range(count)]
-    return [Pair(record(1e-3), record(1e-3 * w * (1 + change))) for w in wobble]
+from tests.report.blocks import CELL, pairs, record
 
 
 def kept(folder: Path, change: float = 0.0) -> Path:
