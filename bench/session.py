@@ -141,8 +141,8 @@ class Session:
         to_do = [cell for cell in selected if self.runner.kept(cell) is None]
         self.progress = CellProgress(to_do, past)
         expected = in_words(total_seconds(to_do, past))
-        lines = [*self.left_out]
-        lines.append(f"suite {options.suite}: {len(to_do)} cells to measure, about {expected}")
+        plan = f"suite {options.suite}: {len(to_do)} cells to measure, about {expected}"
+        lines = [*self.left_out, plan]
         lines += [f"{name} is damaged ({why}): made anew" for name, why in journal.damaged.items()]
         kept = len(selected) - len(to_do)
         if kept:

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from measure.record import DISTURBING
+from report.disturbed import disturbances
 from report.facets import FACETS, cells
 from report.labels import number, time_unit
 from report.load import Run
@@ -167,9 +167,7 @@ def _budget(
         seconds=seconds,
         joules=None if each is None else _times(epochs, each),
         energy_source=source,
-        disturbed=any(
-            set(DISTURBING) & set(cell.record.flags) for cell in line.cells.get(seq_len, [])
-        ),
+        disturbed=bool(disturbances(cell.record for cell in line.cells.get(seq_len, []))),
     )
 
 

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from measure.record import DISTURBING
+from report.disturbed import disturbances
 from report.facets import CLOZE, FACETS, Cell, settings
 from report.labels import model_label, one_line, order_of
 
+BY_LENGTH = "batch by L"  # instead of a batch, where that follows from L
 # What a part of an epoch is scaled up to; memory and accuracy are never extrapolated.
 EXTRAPOLATED = ("epoch_time", "samples_per_second", "items_per_second")
 
@@ -129,7 +130,7 @@ def _batches(found: Sequence[Cell], extras: Sequence[str]) -> dict[tuple[str, ..
         by_length = at.setdefault((*_but_batch(cell), extra), {})
         by_length.setdefault(cell.seq_len, set()).add(cell.facets["batch"])
     return {
-        key: "batch by L"
+        key: BY_LENGTH
         if all(len(texts) == 1 for texts in by_length.values())
         and len(set().union(*by_length.values())) > 1
         else ""
@@ -210,7 +211,7 @@ def _point(seq_len: int, group: Sequence[Cell], metric: str) -> Point | None:
         return None
     value = typical(values, good[0].metrics[metric].kind)
     estimated = metric in EXTRAPOLATED and any("extrapolated" in record.flags for record in good)
-    troubled = any(set(DISTURBING) & set(record.flags) for record in good)
+    troubled = bool(disturbances(good))
     return Point(seq_len, value, min(values), max(values), len(values), estimated, troubled)
 
 

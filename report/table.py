@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from measure.record import DISTURBING
+from report.disturbed import disturbances
 from report.facets import CLOZE, Cell, cells, settings
 from report.labels import BYTES, model_label, number, one_line, order_of, time_unit
 from report.load import Run
@@ -193,7 +193,7 @@ def _texts(chosen: Group) -> dict[str, str]:
         text = column.write(typical(values, kind))
         if column.metric in EXTRAPOLATED and any("extrapolated" in r.flags for r in good):
             text = f"~{text}"
-        if kind in _TIMED and any(set(DISTURBING) & set(r.flags) for r in good):
+        if kind in _TIMED and disturbances(good):
             text = f"{text} !"
         if kind == "accuracy":
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""

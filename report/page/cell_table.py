@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from measure.record import Metric, Record
+from report.disturbed import disturbances
 from report.facets import Cell, settings
 from report.labels import BYTES, model_label, number, one_line, time_unit
 from report.load import Run
 from report.page.curves import short
-from report.page.disturbed import disturbances
 from report.page.rerun import command
 
 # Of the table: the first of these that a cell has is its time, its tail, its memory, its accuracy.
@@ -110,7 +110,7 @@ def _shown(cell: Cell) -> dict[str, str]:
         "batch": cell.facets["batch"].removeprefix("batch "),
         "place": f"{cell.facets['device']}, {cell.facets['threads']}",
         "seed": one_line(str(config.get("seed", "")), 12),
-        "status": ", ".join((cell.record.status, *disturbances([cell]))),
+        "status": ", ".join((cell.record.status, *disturbances([cell.record] if cell.ok else []))),
     }
 
 

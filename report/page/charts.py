@@ -17,10 +17,9 @@ from report.page.curves import Curve, curve_of, grid, refusals
 from report.page.selection import of_workload, one_user
 from report.page.trade_off import accuracy_latency, accuracy_time
 from report.page.training import learning
-from report.series import Panel, panels
+from report.series import BY_LENGTH, Panel, panels
 
 NO_MEASURE = "–"
-BY_LENGTH = "batch by L"
 
 
 def epoch_time(found: Sequence[Cell]) -> Chart | None:

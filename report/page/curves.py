@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from report.disturbed import disturbances
 from report.facets import Cell
 from report.labels import lengths, one_line
-from report.page.disturbed import disturbances
 from report.scaling import NotFitted, Scaling, fit_scaling
 from report.series import Gap, Line
 
@@ -64,9 +64,9 @@ class Curve:
     def _disturbed(self, point: Measured) -> str:
         """What disturbed the point's cells, "" where nothing did or it does not matter."""
         group = [
-            cell
+            cell.record
             for cell in self.line.cells[point.seq_len]
-            if (entry := cell.record.metrics.get(self.metric)) and entry.kind in TIMED
+            if cell.ok and (entry := cell.record.metrics.get(self.metric)) and entry.kind in TIMED
         ]
         return " and ".join(disturbances(group))
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from measure.record import DISTURBING
-from report.facets import Cell
+from measure.record import DISTURBING, Record
 
 
-def disturbances(cells: Iterable[Cell]) -> list[str]:
-    """Which of "contended" and "throttled" befell any of the cells that ran."""
-    flags = {flag for cell in cells if cell.ok for flag in cell.record.flags}
+def disturbances(records: Iterable[Record]) -> list[str]:
+    """Which of "contended" and "throttled" befell any of them."""
+    flags = {flag for record in records for flag in record.flags}
     return [flag for flag in DISTURBING if flag in flags]
