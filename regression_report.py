@@ -36,6 +36,7 @@ from report.load import InputError
 from report.margins import Margins, Noise, load_margins
 from report.noise_file import OlderNoise, keep_noise, read_noise
 from report.pairing import needs
+from report.seeds import TRIED_SEEDS
 
 
 def in_turn() -> int:
@@ -62,7 +63,7 @@ def in_turn() -> int:
         noise = () if given.aa else noise_of(given.noise, kept)
         margins, notes = margins_of(given.margins, ab.settings_at(ab.base_of(given)))
         margins = replace(margins, noise=tuple(noise), hosted=given.hosted)
-        measured = ab.measure(given, partial(needs, margins))
+        measured = ab.measure(given, partial(needs, margins), TRIED_SEEDS)
         if given.aa:
             keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)
             print(f"the noise of this machine is kept in {kept}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from measure.record import Record
+from report.joint import joint_labels
 from report.labels import dataset_label, one_line
 from report.load import Run
 
@@ -39,7 +40,10 @@ _NAMED = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A record with the run it came from and the text of each facet."""
+    """A record with the run it came from and the text of each facet.
+
+    Facet "run" names all runs that are parts of one: see report/joint.py.
+    """
 
     run: Run = field(repr=False)
     record: Record = field(repr=False)
@@ -76,7 +80,7 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
     """The cells of these workloads, of all workloads where none is named."""
     runs = list(runs)
     found = []
-    ambiguous = _ambiguous(runs)
+    ambiguous, names = _ambiguous(runs), joint_labels(runs)
     for run in runs:
         datasets, machines = _datasets(run), _machines(run)
         commits = _only(run, _commit)
@@ -89,8 +93,8 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
                 known += f" #{_sequence_hash(record) or 'unknown'}"
             machine = machines.get(_place(record)) or _machine(record) or "machine unknown"
             commit = _commit(record) or (commits[0] if len(commits) == 1 else _short(run.commit))
-            facets = _facets(run, record, dataset=known, machine=machine, commit=commit)
-            found.append(Cell(run, record, facets))
+            facets = _facets(record, dataset=known, machine=machine, commit=commit)
+            found.append(Cell(run, record, {"run": names[run.label]} | facets))
     return found
 
 
@@ -117,11 +121,10 @@ def machine_text(machine: dict[str, Any]) -> str:
     return one_line(", ".join(part for part in parts if part), 90)
 
 
-def _facets(run: Run, record: Record, *, dataset: str, machine: str, commit: str) -> dict[str, str]:
+def _facets(record: Record, *, dataset: str, machine: str, commit: str) -> dict[str, str]:
     config = record.config
     batch, threads = config.get("batch_size"), config.get("threads")
     return {
-        "run": run.label,
         "dataset": dataset,
         "machine": machine,
         "commit": f"commit {commit}",

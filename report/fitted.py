@@ -63,25 +63,24 @@ def paint_fits(ax: Axes, panel: Panel, metric: str, *, size: float) -> None:
 
 def fit_notes(found: Sequence[Panel], metric: str, *, symbol: str = "t") -> list[str]:
     """ "Fit, coloured band 95%: SASRec t ~ L^1.52 (1.43 to 1.61)", no fits, and crossovers."""
-    notes, refused = list[str](), dict[tuple[str, str], list[str]]()
+    notes, refused = list[str](), dict[str, list[str]]()
     for panel in found:
         where = f" ({panel.title})" if panel.title else ""
         fits = {line.label: fit_of(line, metric) for line in panel.lines if line.points(metric)}
         said = [_exponent(label, fit) for label, fit in fits.items() if isinstance(fit, Scaling)]
         if said:
             notes.append(f"Fit, coloured band 95%{where}: {symbol} = a + b L^p, {'; '.join(said)}")
-        reasons = {fit.reason: None for fit in fits.values() if isinstance(fit, NotFitted)}
-        for reason in reasons:
-            of_it = [
-                label
-                for label, fit in fits.items()
-                if isinstance(fit, NotFitted) and fit.reason == reason
-            ]
-            refused.setdefault((", ".join(of_it), reason), []).append(panel.title)
+        reasons: dict[str, list[str]] = {}
+        for label, fit in fits.items():
+            if isinstance(fit, NotFitted):
+                reasons.setdefault(fit.reason, []).append(label)
+        if reasons:
+            why = "; ".join(f"{', '.join(of_it)} ({why})" for why, of_it in reasons.items())
+            refused.setdefault(why, []).append(panel.title)
         notes += [f"{_crossed(each)}{where}" for each in crossings(panel, metric)]
-    for (labels, reason), titles in refused.items():
-        where = f", {'; '.join(titles)}" if len(titles) < len(found) else ""
-        notes.append(f"No fit: {labels}{where} ({reason})")
+    for why, titles in refused.items():
+        where = f" ({'; '.join(titles)})" if len(titles) < len(found) else ""
+        notes.append(f"No fit{where}: {why}")
     return notes
 
 

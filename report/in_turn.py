@@ -16,7 +16,7 @@ from report.labels import one_line
 from report.looks import SCREEN_PAIRS
 from report.margins import Margins, Noise, Policy
 from report.pairing import measured_in_turn, read_comparison, verdicts
-from report.seeds import MOST_SEEDS
+from report.seeds import TRIED_SEEDS
 from report.status import compare, only_on
 from report.threshold import by_turns
 from report.two_files import noise_line, other_machines_noise
@@ -168,6 +168,6 @@ def _with_command(found: Comparison, command: str, out_of_time: bool) -> Compari
     if found.kind == "accuracy":
         if "--seeds" in command:
             return found
-        seeds = ",".join(map(str, range(2 * MOST_SEEDS)))
+        seeds = ",".join(map(str, TRIED_SEEDS))
         return replace(found, decide=f"{command} --workload fit --seeds {seeds}")
     return replace(found, decide=f"{command} --fresh")

@@ -17,7 +17,16 @@ from typing import Any
 
 from measure.record import Metric, Record, RecordError, from_dict
 from report.alike import OtherKernel, judge_kernel, other_kernels, other_method
-from report.endings import ENOUGH, UNDECIDED, Blocks, PairsOf, failed_once, failing, ran
+from report.endings import (
+    ENOUGH,
+    UNDECIDED,
+    Blocks,
+    PairsOf,
+    failed_once,
+    failing,
+    is_repaired,
+    ran,
+)
 from report.judge import OF_THE_MACHINE
 from report.labels import one_line
 from report.load import InputError
@@ -79,7 +88,7 @@ def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Co
         found += [judge_kernel(cell_id, other) for other in others[cell_id]]
         failed = failing(pairs)
         if isinstance(failed, tuple):
-            status = judge_status(cell_id, *failed)
+            status = judge_status(cell_id, *failed, repaired=is_repaired(pairs))
             found += [] if status is None else [status]
         elif failed is UNDECIDED:
             made = failed_once(cell_id, pairs)

@@ -24,6 +24,7 @@ from scipy.special import stdtrit
 Array = npt.NDArray[np.float64]
 FEWEST_LENGTHS = 5
 LEAST_R2 = 0.98
+FLAT = 0.25  # varying by less than this share, values show no form
 EXPONENTS = (0.05, 5.0)  # an interval that ends at one of these has no bound there
 LEVEL = 0.95
 _COEFFICIENTS = 3
@@ -242,6 +243,6 @@ def _r2(t: Array, fitted: Array) -> float:
 
 
 def _why_not(t: Array, r2: float) -> str:
-    if t.max() < 1.25 * t.min():
-        return f"it varies by {t.max() / t.min() - 1:.0%} over the lengths, too little for a curve"
+    if t.max() < (1 + FLAT) * t.min():
+        return f"it varies by less than {FLAT:.0%} over the lengths: nothing to fit"
     return f"the curves fit badly: R2 of the logarithms {r2:.3f}; a fit needs {LEAST_R2}"

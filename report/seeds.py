@@ -24,6 +24,8 @@ from report.status import absent
 from report.verdict import UNDECIDED, Comparison, Pair, PairedMetric
 
 MOST_SEEDS = 10
+# Twice as many, since a seed that fails gives its place to another.
+TRIED_SEEDS = range(2 * MOST_SEEDS)
 # Twice the spread of seeds that small data show, as a share of the value; for a single seed.
 ONE_SEED = 0.25
 SEED = re.compile(r"-s(\d+)$")  # at the end of a cell's id
@@ -59,7 +61,7 @@ def more_seeds(
     if not metric.screen or judge_accuracy(metric, policy).verdict not in UNDECIDED:
         return []
     cell = SEED.sub("", metric.cell_id)
-    free = [f"{cell}-s{seed}" for seed in range(2 * MOST_SEEDS) if seed not in taken]
+    free = [f"{cell}-s{seed}" for seed in TRIED_SEEDS if seed not in taken]
     return [name for name in free if name not in tried][:wanted]
 
 

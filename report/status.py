@@ -10,6 +10,8 @@ from statistics import median
 from report.margins import Policy
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
+BROKEN = ("error", "timeout")
+
 
 def compare(
     metric: PairedMetric,
@@ -43,11 +45,21 @@ def compare(
 
 
 def judge_status(
-    cell_id: str, base: tuple[str, str | None], head: tuple[str, str | None]
+    cell_id: str,
+    base: tuple[str, str | None],
+    head: tuple[str, str | None],
+    *,
+    repaired: bool = False,
 ) -> Comparison | None:
-    """A cell that did not run on one side or both: (status, reason) each; None if both did."""
+    """A cell that did not run on one side or both: (status, reason) each; None if both did.
+
+    Args:
+        repaired: whether the base broke too often for chance, and the head never.
+    """
     kind = "correctness" if "incorrect" in (base[0], head[0]) else "capacity"
     verdict, reason = _of_status(base, head)
+    if repaired:
+        verdict = Verdict.IMPROVED
     if verdict is None:
         return None
     metric = PairedMetric(cell_id, "status", "", "none", kind)
@@ -94,7 +106,7 @@ def _of_status(
     base: tuple[str, str | None], head: tuple[str, str | None]
 ) -> tuple[Verdict | None, str]:
     """The verdict on two statuses, None where metrics decide."""
-    out, broken = ("oom", "pruned_oom"), ("error", "timeout")
+    out, broken = ("oom", "pruned_oom"), BROKEN
     said = f"base: {_said(base)}; head: {_said(head)}"
     if base[0] == head[0] == "ok":
         return None, ""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,8 +55,6 @@ SCHEMA = "seqrec-bench/ab/1"
 # Not of use here: what is measured again, and when, is the comparison's own.
 _NOT_OURS = ("--suite", "--repeats", "--energy")
 PINS = ("pyproject.toml", "constraints.txt")
-# A fit whose accuracy few seeds do not decide is learnt with others of these.
-_SEEDS = range(20)
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             group.add_argument(name, default=None, help=text.replace("%", "%%"))
 
 
-def measure(given: argparse.Namespace, needs: Needs) -> Measured:
+def measure(given: argparse.Namespace, needs: Needs, seeds: Sequence[int] = ()) -> Measured:
     """Measure as the options say, or go on with what an earlier start has left.
+
+    Args:
+        seeds: that a fit may be learnt with where the suite's do not decide its accuracy.
 
     Raises:
         REFUSALS: bad input, or a folder that can't be written.
@@ -134,7 +136,7 @@ def measure(given: argparse.Namespace, needs: Needs) -> Measured:
             end - time.monotonic(),
             seed=options.order_seed,
             say=news,
-            reserve=_further_seeds(session.cells),
+            reserve=_further_seeds(session.cells, seeds),
         )
         campaign.run()
     finally:
@@ -271,10 +273,10 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _further_seeds(cells: list[Cell]) -> list[Cell]:
+def _further_seeds(cells: list[Cell], seeds: Sequence[int]) -> list[Cell]:
     """The same fits with other seeds."""
     fits = [cell for cell in cells if cell.workload == "fit"]
-    more = dict.fromkeys(replace(cell, seed=seed) for cell in fits for seed in _SEEDS)
+    more = dict.fromkeys(replace(cell, seed=seed) for cell in fits for seed in seeds)
     return [cell for cell in more if cell not in cells]
 
 

@@ -43,6 +43,14 @@ function itemOf(line) {
   return make("li", {}, name(line.text), make("pre", { tabindex: "0" }, make("code", {}, line.command)));
 }
 
+// After commands that measure what is missing: how their results come onto this page.
+function together(lines) {
+  const more = lines.map(({ command }) => command).filter((command) => command && !command.endsWith("--fresh"));
+  const files = more.flatMap((command) => command.match(/(?<=--benchmark-json=)\S+/)?.[0] ?? []);
+  if (!files.length) return [];
+  return [{ text: "Then one page of both:", command: `${data.again} ${[...new Set(files)].join(" ")}` }];
+}
+
 function showAnswer() {
   const found = answer();
   const host = document.getElementById("answer");
@@ -54,7 +62,7 @@ function showAnswer() {
         make("th", { scope: "col", class: place > 1 ? "number" : undefined }, text)))),
       make("tbody", {}, ...found.models.map((model) => rowOf(model, found.best)))));
   host.replaceChildren(make("p", { class: "verdict" }, name(found.title)),
-    make("ul", {}, ...found.lines.map(itemOf)),
+    make("ul", {}, ...[...found.lines, ...together(found.lines)].map(itemOf)),
     ...(found.models.length ? [table] : []));
   watchFrame(table);
   field("share").value = `${field("weight").value}%`;

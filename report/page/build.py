@@ -82,7 +82,12 @@ def build_page(runs: Sequence[Run], said: str | None = None) -> str:
             library=library,
             script=script,
             style=style,
-            data={"chooser": chooser(found), "charts": shown, "cells": columns},
+            data={
+                "chooser": chooser(found),
+                "charts": shown,
+                "cells": columns,
+                "again": page_command(runs),
+            },
             finding=_sentences(said),
             findings=findings(runs),
             charts=drawn,

@@ -14,7 +14,7 @@ from report.labels import model_label, one_line, order_of
 from report.page.charts import on_device
 from report.page.curves import curve_of
 from report.page.rerun import command_at
-from report.page.seeds import accuracies, fitted
+from report.page.seeds import accuracies, columns, fitted
 from report.page.selection import of_workload, one_user
 from report.series import Line, Panel, panels
 from report.significance import Contrast, contrasts_at
@@ -99,7 +99,12 @@ def _dataset(name: str, setting: _Setting, run: str, fits: Sequence[Cell]) -> di
         "tested": "over seeds and users" if any(c.users for _, c in found) else "over seeds",
         "commands": _commands(here),
         "models": [
-            _model(model, variant, here, accuracies(fits, name, model, objective, run).to_json())
+            _model(
+                model,
+                variant,
+                here,
+                columns(accuracies(fits, name, model, objective, run), run),
+            )
             for model, variant in sorted(keys, key=lambda key: (order_of(key[0]), key[1]))
         ],
     }

@@ -2,7 +2,7 @@
 
 function judge(model, wish) {
   const found = {
-    model: model.model, label: model.label, accuracy: accuracyAt(model.accuracy, wish.length), source: model.accuracy,
+    model: model.model, label: model.label, accuracy: accuracyAt(model.accuracy, wish.length),
     epoch: valueAt(model.epoch, wish.length), memory: valueAt(model.memory, wish.length),
     latency: valueAt(model.latency, wish.length), tail: valueAt(model.tail, wish.length),
     batch: batchAt(model, wish.length), batches: model.batches.size, recomputes: false, no: [], open: [],
@@ -55,7 +55,7 @@ function answer() {
     return { kind: "unknown", models: [],
       title: `Not known for a catalogue of ${wish.items.toLocaleString("en")} items.`,
       lines: [`The nearest that was measured is more than ${NEAR} times larger or smaller (${measured}), and the cost of ranking and of the softmax grows with the catalogue.`,
-        { text: "What measures data of your own, a file of users, items and times:", command: `${far[0].commands.own} ${wish.length}` }] };
+        { text: "What measures data of your own, a file of users, items and times:", command: commandAt(far[0].commands.own, wish.length) }] };
   }
   const models = dataset.models.map((model) => judge(model, wish));
   const lines = [];
@@ -85,7 +85,7 @@ function answer() {
 function missingAccuracy(models, dataset, wish) {
   const why = new Set(models.flatMap(({ accuracy }) => accuracy.unknown ?? accuracy.unsure.map((text) => `it is ${text}`)));
   return { text: `Accuracy does not decide${models.length < dataset.models.length ? ` on ${named(models)}` : ""}: ${[...why].join("; ")}. What measures it:`,
-    command: `${dataset.commands.accuracy} ${wish.length}` };
+    command: commandAt(dataset.commands.accuracy, wish.length) };
 }
 
 // What would have to be measured to judge the models that could not be, with the commands that do.
@@ -98,7 +98,7 @@ function missing(models, dataset, wish) {
   const needed = [["epoch", "epoch", wish.weight < 1], ["latency", wish.request, wish.weight < 1],
     ["memory", "epoch", wish.memory !== null], ["tail", wish.request, wish.latency !== null]];
   const commands = new Set(needed.filter(([part, , asked]) => asked && left.some((model) => model[part].unknown)).map(([, work]) => dataset.commands[work]));
-  for (const command of commands) lines.push({ text: `What measures the missing costs at L = ${wish.length}:`, command: `${command} ${wish.length}` });
+  for (const command of commands) lines.push({ text: `What measures the missing costs at L = ${wish.length}:`, command: commandAt(command, wish.length) });
   return lines;
 }
 

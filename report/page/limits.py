@@ -44,7 +44,7 @@ def _seeds(found: Sequence[Cell]) -> list[str]:
     fits = [cell for cell in found if cell.workload == "fit" and cell.ok]
     if not fits:
         return ["No accuracy was measured."]
-    counts = Counter((c.run.label, c.model, c.facets["dataset"], c.seq_len) for c in fits)
+    counts = Counter((c.facets["run"], c.model, c.facets["dataset"], c.seq_len) for c in fits)
     fewest = min(counts.values())
     if fewest >= FEW_SEEDS:
         return []

@@ -27,7 +27,7 @@ function byAccuracy(rated, dataset) {
   const order = [...rated].sort((a, b) => b.accuracy.value - a.accuracy.value);
   const [best, ...others] = order;
   const apart = (model) => dataset.apart.some(([run, at, ...pair]) =>
-    [model, best].every((one) => one.source.run === run && one.accuracy.at === at && pair.includes(one.model)));
+    [model, best].every((one) => one.accuracy.run === run && one.accuracy.at === at && pair.includes(one.model)));
   const rivals = others.filter((model) => !apart(model));
   best.said = "highest mean";
   for (const model of others) model.said = rivals.includes(model) ? "not told apart" : "lower, told apart";
@@ -86,7 +86,7 @@ function disturbance(disturbed, dataset, wish, costs) {
   const work = { latency: wish.request, epoch: "epoch", training: "epoch" };
   const cost = costs.find((key) => disturbed.some((model) => model[key].disturbed));
   return [{ text: `Times of ${named(disturbed)} were measured ${whileOf(disturbed[0], costs)}, which no interval covers. What measures them again:`,
-    command: `${dataset.commands[work[cost]]} ${wish.length} --fresh` }];
+    command: `${commandAt(dataset.commands[work[cost]], wish.length)} --fresh` }];
 }
 
 function remarks(rated, models, wish, costs) { // where numbers come from that are not exactly of what was asked
@@ -95,7 +95,7 @@ function remarks(rated, models, wish, costs) { // where numbers come from that a
   for (const text of how) {
     if (text.startsWith("between")) lines.push(`There is no fit for some of the costs: they lie ${text}, anywhere within the bounds of the two.`);
   }
-  const fits = [...new Set(rated.filter((model) => model.batch !== model.source.batch).map((model) => model.source.batch))];
+  const fits = [...new Set(rated.filter((model) => model.batch !== model.accuracy.batch).map((model) => model.accuracy.batch))];
   if (costs.includes("training") && fits.length) lines.push(`Training time is an epoch times as many as the fits took, which had batch ${fits.join(", ")}; at another batch another number is needed.`);
   const again = models.filter((model) => model.recomputes && !model.no.length);
   if (again.length) lines.push(`${named(again)} ${again.length > 1 ? "keep" : "keeps"} no state: one more event costs a request with the whole history.`);
@@ -104,7 +104,7 @@ function remarks(rated, models, wish, costs) { // where numbers come from that a
   if (wish.weight === 0) return lines;
   const at = [...new Set(rated.map((model) => model.accuracy.at))].filter((one) => one !== wish.length);
   if (at.length) lines.push(`Accuracy is that of L = ${at.join(", ")}, the nearest measured length.`);
-  const sources = [...new Set(rated.map((model) => model.source.source).filter(Boolean))];
+  const sources = [...new Set(rated.map((model) => model.accuracy.borrowed).filter(Boolean))];
   if (sources.length) lines.push(`Accuracy comes from run ${sources.join(", ")}, on the same sequences.`);
   return lines;
 }

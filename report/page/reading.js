@@ -54,8 +54,15 @@ function accuracyAt(accuracy, length) {
   const at = accuracy.at[place];
   if (off(at) > Math.log(NEAR) + 1e-9) return { unknown: `accuracy measured at ${lengthsOf(accuracy.at)} only` };
   const unsure = [accuracy.n[place] < 2 ? "of one seed, whose spread is not known" : "",
-    accuracy.stopped ? "of fits that were stopped by their limit of epochs" : ""].filter(Boolean);
-  return { value: accuracy.value[place], sd: accuracy.sd[place], n: accuracy.n[place], users: accuracy.users[place], epochs: accuracy.epochs[place], at, unsure };
+    stoppedOf(accuracy.stopped[place], accuracy.n[place])].filter(Boolean);
+  const here = Object.fromEntries(["value", "sd", "n", "users", "epochs", "batch", "run", "borrowed"].map((name) => [name, accuracy[name][place]]));
+  return { ...here, at, unsure };
+}
+
+function stoppedOf(stopped, fits) { // what is said of fits that might have learned more
+  if (!stopped) return "";
+  const limit = "stopped by their limit of epochs";
+  return stopped < fits ? `of ${fits} fits with ${stopped} ${limit}` : `of fits that were ${limit}`;
 }
 
 function batchAt(model, length) { // of training: "32", or "327 to 163" between two lengths
@@ -64,6 +71,10 @@ function batchAt(model, length) { // of training: "32", or "327 to 163" between 
   if (right < 0) return "";
   const near = at[right] === length ? [size[right]] : size.slice(Math.max(0, right - 1), right + 1);
   return [...new Set(near)].join(" to ");
+}
+
+function commandAt(command, length) { // {L} stands where the length is to be
+  return command.replaceAll("{L}", length);
 }
 
 function decides(accuracy) { // whether a choice may rest on it

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from itertools import pairwise
+from pathlib import PurePath
 
 from report.load import Run
 
@@ -34,16 +35,18 @@ def command(run: Run) -> str:
 
 
 def command_at(run: Run, suite: str, dataset: str) -> str:
-    """The suite on one data set under the run's conditions, open for a length after it.
+    """The suite on one data set under the run's conditions, with {L} where the length is to be.
 
-    "pytest bench/ --suite accuracy --dataset ml_100k --seq-len"
+    "pytest bench/ --suite accuracy --seq-len {L} --benchmark-json=results/accuracy-L{L}.json"
     """
     words = ["pytest", "bench/", "--suite", suite]
     words += ["--dataset", dataset] if dataset != "auto" else []
     given = [part for word in run.argv for part in word.split("=", 1)]
     for name, value in pairwise(given):
         words += [name, value] if name in _CONDITIONS else []
-    return shlex.join([*words, "--seq-len"])
+    of_it = "" if dataset == "auto" else f"{PurePath(dataset).stem}-"
+    kept = shlex.quote(f"results/{suite}-{of_it}L")
+    return f"{shlex.join(words)} --seq-len {{L}} --benchmark-json={kept}{{L}}.json"
 
 
 def cell_command(run_command: str, cell_id: str) -> str:

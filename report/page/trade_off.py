@@ -30,15 +30,13 @@ def accuracy_latency(found: Sequence[Cell]) -> Chart | None:
     fits = fitted(found)
 
     def price(panel: Panel) -> list[Point]:
-        made = []
+        made, own = [], panel.facets["run"]
         for line in panel.lines:
-            known = accuracies(fits, panel.facets["dataset"], line.model, "", panel.facets["run"])
-            remark = f"accuracy from run {known.source}" if known.source else ""
-            made += [
-                (line, point.seq_len, point.value, known.by_length[point.seq_len], remark)
-                for point in line.points("latency_p50")
-                if point.seq_len in known.by_length
-            ]
+            known = accuracies(fits, panel.facets["dataset"], line.model, "", own)
+            for point in line.points("latency_p50"):
+                if seeds := known.get(point.seq_len):
+                    remark = f"accuracy from run {seeds.run}" if seeds.run != own else ""
+                    made.append((line, point.seq_len, point.value, seeds.ndcg, remark))
         return made
 
     shown = panels(one_user(found))

@@ -118,7 +118,7 @@ def test_accuracy_meets_latency_of_the_same_length(runs, made):
 def test_accuracy_of_another_run_is_used_only_with_a_note(made, tmp_path):
     fits = [made.fit("sasrec", 50, seed) for seed in range(3)]
     paths = [
-        made.write_json(tmp_path / "a.json", fits, run_id="accuracy-1"),
+        made.write_json(tmp_path / "a.json", fits, run_id="accuracy-1", suite="accuracy"),
         made.write_json(tmp_path / "b.json", [made.serve("sasrec", "recommend", 50)], run_id="s-2"),
     ]
     figure = FIGURES["accuracy_latency"](load_runs(paths))

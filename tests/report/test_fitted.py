@@ -47,7 +47,7 @@ def test_of_several_panels_the_one_without_a_fit_is_named(made, run_json):
     records = [made.train("sasrec", at) for at in LENGTHS]
     records += [made.train("sasrec", at, **other) for at in LENGTHS[:4]]
     drawn = FIGURES["epoch_time"](load_runs([run_json(records)]))
-    assert "No fit: SASRec, ML-100K #1m (4 lengths measured; a fit needs 5)" in made.joined(drawn)
+    assert "No fit (ML-100K #1m): SASRec (4 lengths measured; a fit needs 5)" in made.joined(drawn)
 
 
 def test_the_crossing_is_ringed_where_the_curves_meet(figure, made):

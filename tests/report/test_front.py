@@ -66,7 +66,7 @@ def test_numbers_of_another_run_are_used_only_where_the_own_has_none(made, tmp_p
     fits = [record for record in both if record.config["workload"] == "fit"]
     rest = [record for record in both if record.config["workload"] != "fit"]
     paths = [
-        made.write_json(tmp_path / "a.json", fits, run_id="accuracy-1"),
+        made.write_json(tmp_path / "a.json", fits, run_id="accuracy-1", suite="accuracy"),
         made.write_json(tmp_path / "b.json", rest, run_id="quick-2"),
     ]
     runs = load_runs(paths)

@@ -225,11 +225,28 @@ def test_two_files_lie_as_far_apart_as_processes_that_were_not_measured_by_turns
 
 def test_a_new_model_is_new_and_a_broken_one_is_red() -> None:
     absent = record(1e-3, "unsupported")
-    for status, verdict in (("ok", Verdict.NEW), ("error", Verdict.FAILED)):
-        screened = {CELL: [Pair(absent, record(1e-3, status))], "sasrec-x": pairs(5, 0.0)}
-        assert needs(Margins(), {CELL: screened[CELL]}, {}) == []
-        found = [c for c in verdicts(Margins(), screened, {}) if c.cell_id == CELL]
-        assert [c.verdict for c in found] == [verdict]
+    runs, late = Pair(absent, record(1e-3)), Pair(absent, record(1e-3, "timeout"))
+    wrong = Pair(absent, record(1e-3, "incorrect"))
+    for blocks, verdict, more in (
+        ([runs], Verdict.NEW, 0),
+        ([wrong], Verdict.FAILED, 0),
+        ([late], Verdict.INCONCLUSIVE, 1),
+        ([late, late], Verdict.FAILED, 0),
+    ):
+        assert len(needs(Margins(), {CELL: blocks}, {})) == more
+        screened = {CELL: blocks, "sasrec-x": pairs(5, 0.0)}
+        (found,) = [c for c in verdicts(Margins(), screened, {}) if c.cell_id == CELL]
+        assert found.verdict is verdict
+        assert more == 0 or "1 of 2 blocks did not run" in found.reason
+
+
+def test_a_crash_that_the_head_repairs_is_an_improvement() -> None:
+    repaired = Pair(record(1e-3, "error"), record(1e-3))
+    (found,) = verdicts(Margins(), {CELL: [repaired, repaired]}, {})
+    assert (found.verdict, found.metric) == (Verdict.IMPROVED, "status")
+    often = {CELL: [repaired, repaired, *pairs(2, 0.0)]}
+    said = {c.metric: c.verdict for c in verdicts(Margins(), often, {})}
+    assert said["status"] is Verdict.NOT_MEASURABLE, "the base runs at times"
 
 
 def test_a_further_seed_that_fails_gives_its_place_to_another() -> None:

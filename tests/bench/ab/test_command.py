@@ -55,7 +55,7 @@ def test_the_projects_models_are_found_so() -> None:
 def test_only_fits_have_further_seeds() -> None:
     cells = [Cell("sasrec", "fit", "synthetic", "all", 20, 32, seed=n) for n in range(3)]
     cells.append(Cell("sasrec", "recommend", "synthetic", "all", 20, 1))
-    more = _further_seeds(cells)
+    more = _further_seeds(cells, range(20))
     assert [cell.seed for cell in more] == list(range(3, 20))
     assert {cell.workload for cell in more} == {"fit"}
 

@@ -76,10 +76,8 @@ def test_one_model_alone_that_could_be_judged_is_not_called_the_best(open_page, 
 
 def test_what_was_not_touched_follows_the_data_set(open_page, make_page, made):
     other = made.DATA | {"name": "ml_1m", "num_items": 3416, "sequence_hash": "of ml_1m"}
-    records = [
-        made.train("sasrec", at, dataset="ml_1m", data=other, resolved={"dataset": "ml_1m"})
-        for at in (200, 400)
-    ]
+    where = {"resolved": {"dataset": "ml_1m"}, "machine": made.MACHINE | {"commit": "d" * 40}}
+    records = [made.train("sasrec", at, dataset="ml_1m", data=other, **where) for at in (200, 400)]
     here = [made.train("sasrec", 50)]
     seen = open_page(make_page(made, here, records))
     items = seen.page.locator("#wishes [name=items]")
@@ -105,7 +103,10 @@ def test_what_is_not_known_comes_with_the_command_that_measures_it(seen):
     assert "pytest bench/ --suite accuracy --dataset ml_100k --seq-len 5000" in said["text"]
     said = seen.answer(history=50, items=1_000_000)
     assert "pytest bench/ --suite quick --dataset interactions.csv --seq-len 50" in said["text"]
-    assert seen.page.locator("#answer pre code").count() == 1
+    measure, show = seen.page.locator("#answer pre code").all_inner_texts()
+    assert measure.endswith("--benchmark-json=results/quick-interactions-L50.json")
+    assert show.startswith("python plot_results.py --page ")
+    assert show.endswith(" results/quick-interactions-L50.json")
 
 
 def test_where_the_cost_is_known_and_the_accuracy_is_not_that_is_said(open_page, make_page, made):
