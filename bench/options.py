@@ -49,7 +49,7 @@ TEXTS = {
     "--cell-timeout": "seconds for one worker (default: 1800)",
     "--memory-limit": "memory for one worker, such as 2GB (default: 90% of the machine's)",
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
-    "--repeats": "again for a cell that spread by 10% or was disturbed (default: 2, in quick 1)",
+    "--repeats": "again for a cell that was not steady or was disturbed (default: 2, in quick 1)",
     "--cpus": "processors for workers, such as 2,3 (default: one of each core); all: as it is",
     "--allocator": "of timed workers: kept (freed memory stays; default) or system (its defaults)",
     "--energy": "auto (default: measured where the hardware counts it), off, estimate=WATTS",

@@ -13,6 +13,8 @@ from measure.record import DISTURBING
 # Coefficient of variation of a cell's rounds, or of the medians of its blocks of requests; under
 # load of the services, since a queue's latencies vary by nature.
 BOUND = 0.10
+# Interquartile range over median of the same: one odd round does not move it, nor the median.
+HALF_BOUND = 0.05
 NOISY = "noisy"
 _SAMPLES = (
     "epoch_time", "rank_time", "load_time", "pass_time", "service_block_p50", "latency_block_p50",
@@ -24,15 +26,17 @@ def spread(findings: Findings) -> float | None:
     """Standard deviation over mean; None with fewer than 3 rounds or 100 requests, which can't
     tell, and for `fit`, whose epochs differ by nature.
     """
-    if findings.status != "ok" or "fit_time" in findings.metrics:
+    rounds = _rounds(findings)
+    return statistics.stdev(rounds) / statistics.fmean(rounds) if rounds else None
+
+
+def half_spread(findings: Findings) -> float | None:
+    """Interquartile range over median of the same rounds; None where there is no `spread`."""
+    rounds = _rounds(findings)
+    if not rounds:
         return None
-    if "latency" in findings.raw and len(findings.raw["latency"]) < _REQUESTS:
-        return None
-    for name in _SAMPLES:
-        samples = findings.samples.get(name, [])
-        if len(samples) >= _ROUNDS:
-            return statistics.stdev(samples) / statistics.fmean(samples)
-    return None
+    quarter, median, three_quarters = statistics.quantiles(rounds, n=4, method="inclusive")
+    return (three_quarters - quarter) / median
 
 
 def is_disturbed(findings: Findings) -> bool:
@@ -41,13 +45,15 @@ def is_disturbed(findings: Findings) -> bool:
 
 
 def asks_again(attempts: list[Findings]) -> bool:
-    """Whether one more attempt is called for: the last one spread too far, or the only one was
-    disturbed. Never of `fit`, which takes minutes and is there for its accuracy.
+    """Whether one more attempt is called for: the last one spread too far, as a whole or in its
+    middle half, or the only one was disturbed. Never of `fit`, which takes minutes and is there for
+    its accuracy.
     """
     last = attempts[-1]
     if last.status != "ok" or "fit_time" in last.metrics:
         return False
-    return (spread(last) or 0.0) > BOUND or (len(attempts) == 1 and is_disturbed(last))
+    wide = (spread(last) or 0.0) > BOUND or (half_spread(last) or 0.0) > HALF_BOUND
+    return wide or (len(attempts) == 1 and is_disturbed(last))
 
 
 def steadiest(attempts: list[Findings]) -> Findings:
@@ -66,3 +72,13 @@ def steadiest(attempts: list[Findings]) -> Findings:
     if (spread(best) or 0.0) > BOUND:
         best.flags.append(NOISY)
     return best
+
+
+def _rounds(findings: Findings) -> list[float]:
+    """Those that tell how steady it was; none where they can't."""
+    if findings.status != "ok" or "fit_time" in findings.metrics:
+        return []
+    if "latency" in findings.raw and len(findings.raw["latency"]) < _REQUESTS:
+        return []
+    found = (findings.samples.get(name, []) for name in _SAMPLES)
+    return next((samples for samples in found if len(samples) >= _ROUNDS), [])

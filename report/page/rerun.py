@@ -14,7 +14,10 @@ from report.load import Run
 # Where things lie is for the reader to say; what is measured is not.
 _PLACES = ("--data-dir", "--results-dir", "--benchmark-json", "-p", "-o", "--junitxml")
 # Under which conditions anything is measured, whatever the suite.
-_CONDITIONS = ("--device", "--dtype", "--threads", "--backend", "--compile", "--min-count")
+_CONDITIONS = (
+    "--device", "--dtype", "--threads", "--cpus", "--backend", "--compile", "--allocator",
+    "--objective", "--min-count", "--columns",
+)  # fmt: skip
 _LOOKS = ("-q", "-v", "-s", "-x", "--fresh", "--live")
 
 

@@ -11,7 +11,7 @@ from bench.cell import Cell
 from bench.findings import Findings
 from bench.journal import Journal, new_manifest
 from bench.runner import Runner
-from bench.steadiness import asks_again, spread, steadiest
+from bench.steadiness import asks_again, half_spread, spread, steadiest
 from measure.record import Metric
 
 CELL = Cell("sasrec", "train_epoch", "synthetic", "all", 8, 1)
@@ -31,6 +31,17 @@ def test_spread_is_deviation_over_mean_and_asks_for_enough_samples() -> None:
     few.raw["latency"] = [1.0] * 300
     assert spread(few) == pytest.approx(0.5)
     assert spread(Findings(status="error", reason="x")) is None
+
+
+def test_one_odd_round_is_no_reason_and_a_machine_that_changed_is() -> None:
+    odd = found([1.0] * 9 + [1.25])
+    changed = found([1.08] * 5 + [1.0] * 5)
+    assert half_spread(odd) == 0
+    assert not asks_again([odd])
+    assert spread(changed) < 0.1
+    assert half_spread(changed) == pytest.approx(0.08 / 1.04)
+    assert asks_again([changed])
+    assert half_spread(found([1.0, 2.0])) is None
 
 
 def test_under_load_services_are_asked_and_not_the_queue() -> None:
