@@ -5,6 +5,7 @@ in common, such as lengths that were measured later. Readers see them as one run
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import commonprefix
 
 from report.load import Run
 
@@ -37,7 +38,7 @@ def _complement(one: Run, other: Run) -> bool:
 def _measured_by(run: Run) -> set[tuple[str, str]]:
     """Machine and commit of what ran; none where that is not known of all of it."""
     found = {
-        (str(one.machine.get("fingerprint") or ""), str(one.machine.get("commit") or ""))
+        (str(one.machine.get("fingerprint") or ""), str(one.machine.get("commit") or run.commit))
         for one in run.records
         if one.status == "ok"
     }
@@ -50,7 +51,10 @@ def _cells(run: Run) -> set[str]:
 
 
 def _name(part: Sequence[Run]) -> str:
+    """ "scaling-ml_100k + ml_1m": what all names begin with is said once."""
     names = [run.label for run in part]
+    shared = commonprefix(names).rfind("-") + 1
+    names[1:] = [name[shared:] for name in names[1:]]
     if len(names) > _MOST_NAMES:
         names[_MOST_NAMES - 1 :] = [f"{len(names) - _MOST_NAMES + 1} more"]
     return " + ".join(names)
