@@ -5,7 +5,7 @@ in common, such as lengths that were measured later. Readers see them as one run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
+from itertools import takewhile
 
 from report.load import Run
 
@@ -53,7 +53,8 @@ def _cells(run: Run) -> set[str]:
 def _name(part: Sequence[Run]) -> str:
     """ "scaling-ml_100k + ml_1m": what all names begin with is said once."""
     names = [run.label for run in part]
-    shared = commonprefix(names).rfind("-") + 1
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    shared = "".join(letters[0] for letters in alike).rfind("-") + 1
     names[1:] = [name[shared:] for name in names[1:]]
     if len(names) > _MOST_NAMES:
         names[_MOST_NAMES - 1 :] = [f"{len(names) - _MOST_NAMES + 1} more"]
