@@ -24,7 +24,8 @@ class Cell:
         round_seconds: a round stops after about so long and is scaled up to an epoch; None: whole
             epochs. Requests one after the other go on for so long, and rounds of ranking together
             (bench/latency.py and timing.py say how many at the most).
-        requests: timed requests, for latency, at the least.
+        requests: timed requests, for latency, at the least, of each process.
+        processes: fresh ones, one after the other, whose latencies are pooled (bench/pool.py).
         scenario: how requests come: single_stream, offline or server (see bench/matrix.py).
         rate: for `server`, requests a second; None for the highest that keeps the target.
         latency_target: for `server`, seconds that p99 may take.
@@ -49,6 +50,7 @@ class Cell:
     rounds: int = 3
     round_seconds: float | None = None
     requests: int = 0
+    processes: int = 1
     max_epochs: int = 0
     patience: int = 0
     min_count: int = 5

@@ -31,7 +31,8 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     if cell.workload == "capacity":
         return _PROBES * _PROBE
     served = max(_REQUEST * cell.requests * loads, 0.0 if trains else cell.round_seconds or 0.0)
-    return start + 1.1 * rounds + served + fit
+    once = start + 1.1 * rounds + served + fit
+    return once + (cell.processes - 1) * (_START + served)
 
 
 def total_seconds(cells: Iterable[Cell], past: Mapping[str, float]) -> float:

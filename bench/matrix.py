@@ -24,9 +24,10 @@ SPARSE = {"amazon_beauty": (("dropout", 0.4),), "amazon_video_games": (("dropout
 
 
 # How requests come: one after the other, all at once, or as users send them (bench/under_load.py).
+SINGLE_STREAM = "single_stream"
 SCENARIOS = {
-    "recommend": ("single_stream", "offline", "server"),
-    "serve_step": ("single_stream", "server"),
+    "recommend": (SINGLE_STREAM, "offline", "server"),
+    "serve_step": (SINGLE_STREAM, "server"),
 }
 _FEWEST = {"offline": 2048, "server": 3000}  # requests, where the suite has fewer
 _OFFLINE_BATCH = 1024  # the largest tried
@@ -39,6 +40,7 @@ class Block:
     Args:
         stateful: only for models that keep a state between events.
         scenarios: how requests come, of SCENARIOS; `latency_target` in seconds for `server`.
+        processes: whose latencies are pooled, where requests come one after the other.
         tokens: where set, a batch has about so many events, so that every length has equal work
             (bench/equal_work.py), up to the length that holds the longest history.
     """
@@ -54,7 +56,8 @@ class Block:
     rounds: int = 3
     round_seconds: float | None = None
     requests: int = 0
-    scenarios: tuple[str, ...] = ("single_stream",)
+    processes: int = 1
+    scenarios: tuple[str, ...] = (SINGLE_STREAM,)
     latency_target: float | None = None
     max_epochs: int = 0
     patience: int = 0
@@ -73,6 +76,7 @@ class Choices:
     objective: Objective | None = None
     scenarios: tuple[str, ...] | None = None
     requests: int | None = None
+    processes: int | None = None
     rate: float | None = None
     latency_target: float | None = None
     device: str = "cpu"
@@ -135,6 +139,7 @@ def _expand(block: Block, choices: Choices, logs: Mapping[str, EqualWork]) -> It
             rounds=block.rounds,
             round_seconds=_round_seconds(block, choices, scenario),
             requests=choices.requests or max(block.requests, _FEWEST.get(scenario, 0)),
+            processes=_processes(block, choices, scenario),
             scenario=scenario,
             rate=choices.rate if served else None,
             latency_target=_target(block, choices) if served else None,
@@ -162,9 +167,14 @@ def _scenarios(block: Block, blocks: tuple[Block, ...], choices: Choices) -> tup
 
 def _round_seconds(block: Block, choices: Choices, scenario: str) -> float | None:
     """Only requests one after the other last some time, and a number asked for is all there is."""
-    if block.requests and (choices.requests or scenario != "single_stream"):
+    if block.requests and (choices.requests or scenario != SINGLE_STREAM):
         return None
     return block.round_seconds
+
+
+def _processes(block: Block, choices: Choices, scenario: str) -> int:
+    pooled = block.workload in SCENARIOS and scenario == SINGLE_STREAM
+    return choices.processes or block.processes if pooled else 1
 
 
 def _target(block: Block, choices: Choices) -> float | None:

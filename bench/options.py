@@ -36,6 +36,7 @@ TEXTS = {
     "--rate": "server: requests a second, Poisson (default: as the latency target allows)",
     "--latency-target": "server: milliseconds that p99 may take; the highest rate is searched",
     "--requests": "timed requests of a cell (default: the suite's)",
+    "--processes": "fresh ones whose latencies are pooled (default: 5 in paper, serving; else 1)",
     "--objective": "training objective, for models that have it: " + ", ".join(OBJECTIVES),
     "--device": "cpu, cuda or cuda:N (default: cpu)",
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
@@ -119,6 +120,7 @@ class Options:
                 "--scenario", sorted({s for of in SCENARIOS.values() for s in of})
             ),
             requests=self._number("--requests", 0) or None,
+            processes=self._number("--processes", 0) or None,
             rate=self._positive("--rate", "requests a second"),
             latency_target=self._target(),
             device=self._device(),

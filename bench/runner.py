@@ -18,6 +18,7 @@ from bench.memory_limit import available, default_limit
 from bench.memory_pass import measures_memory
 from bench.overhead import REPEATS
 from bench.peaks import Peaks
+from bench.pool import pooled
 from bench.process import HERE, Place, Worker
 from bench.series import pruned, source_of_pruning
 from bench.steadiness import asks_again, steadiest
@@ -163,12 +164,19 @@ class Runner:
             if memory and self.loads_side_by_side(cell):
                 other = workers.enter_context(self.worker(cell, "memory", beside=True))
                 other.load()
-            attempts = [self.findings(timed)]
+            attempts = [self._pooled(cell, self.findings(timed))]
             while len(attempts) <= self.repeats and asks_again(attempts):
-                attempts.append(self._work(cell, "time"))
+                attempts.append(self._pooled(cell, self._work(cell, "time")))
             if not memory or all(attempt.status != "ok" for attempt in attempts):
                 return attempts, None
             return attempts, self.findings(other) if other else self._work(cell, "memory")
+
+    def _pooled(self, cell: Cell, first: Findings) -> Findings:
+        """The first process's findings with those of the cell's others, which measure no energy."""
+        parts = [first]
+        while len(parts) < cell.processes and parts[-1].status == "ok":
+            parts.append(self._work(cell, "time", energy="off"))
+        return pooled(cell, parts)
 
     def loads_side_by_side(self, cell: Cell) -> bool:
         """Whether two of the cell's workers may: each takes a core."""
@@ -186,8 +194,8 @@ class Runner:
     def _probe(self, cell: Cell) -> Findings:
         return self._work(cell, "memory")
 
-    def _work(self, cell: Cell, measuring: str) -> Findings:
-        with self.worker(cell, measuring) as worker:
+    def _work(self, cell: Cell, measuring: str, *, energy: str | None = None) -> Findings:
+        with self.worker(cell, measuring, energy=energy) as worker:
             return self.findings(worker)
 
     def findings(self, worker: Worker) -> Findings:
@@ -198,9 +206,15 @@ class Runner:
             raise cannot_write(self.journal.folder, error) from error
 
     def worker(
-        self, cell: Cell, measuring: str, *, beside: bool = False, paired: bool = False
+        self,
+        cell: Cell,
+        measuring: str,
+        *,
+        beside: bool = False,
+        paired: bool = False,
+        energy: str | None = None,
     ) -> Worker:
-        """A worker that has been started; see `Worker`."""
+        """A worker that has been started; see `Worker`. `energy` other than the run's."""
         request = Request(
             cell,
             measuring,
@@ -211,7 +225,7 @@ class Runner:
             columns=self.columns,
             memory_limit=self.memory_limit or (default_limit() if cell.device == "cpu" else None),
             cpus=self.cpus,
-            energy=self.energy,
+            energy=energy or self.energy,
             allocator=self.allocator,
             parts=self.parts,
         )

@@ -21,7 +21,7 @@ from report.verdict import Side
 # Which samples are the rounds of a metric that is not named like its samples.
 ROUNDS = {"latency_p50": "latency_block_p50"}
 # How long and how often something is measured does not change what is measured.
-EFFORT = ("rounds", "round_seconds", "requests")
+EFFORT = ("rounds", "round_seconds", "requests", "processes")
 HARD_KEYS = (
     "os",
     "arch",

@@ -53,7 +53,7 @@ REFUSALS = (OptionError, GitError, SideError, DataError, JournalError)
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = "seqrec-bench/ab/1"
 # Not of use here: what is measured again, and when, is the comparison's own.
-_NOT_OURS = ("--suite", "--repeats", "--energy")
+_NOT_OURS = ("--suite", "--repeats", "--energy", "--processes")
 PINS = ("pyproject.toml", "constraints.txt")
 
 
@@ -176,6 +176,7 @@ def _options(given: argparse.Namespace) -> Options:
     """
     given.suite = given.suite or "ci"
     given.threads = given.threads or "1"
+    given.processes = "1"  # a block is one
     return Options(_Config(given))
 
 

@@ -108,3 +108,12 @@ def test_requests_last_a_time_unless_their_number_is_asked_for() -> None:
     assert (cell.requests, cell.round_seconds) == (7, None)
     (cell,) = cells_of(blocks, Choices(models=("sasrec",), scenarios=("server",)))
     assert (cell.requests, cell.round_seconds) == (3000, None)
+
+
+def test_processes_are_pooled_where_requests_come_one_after_the_other() -> None:
+    serving = cells_of(SUITES["serving"], Choices())
+    assert {c.processes for c in serving if c.scenario == "single_stream"} == {5}
+    assert {c.processes for c in serving if c.scenario != "single_stream"} == {1}
+    quick = cells_of(SUITES["quick"], Choices(processes=3))
+    told = {(c.workload, c.processes) for c in quick}
+    assert {("recommend", 3), ("serve_step", 3), ("train_epoch", 1), ("load", 1)} <= told

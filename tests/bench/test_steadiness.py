@@ -107,7 +107,7 @@ def test_a_cell_is_measured_again_up_to_the_limit(
     class Played(contextlib.nullcontext[None]):
         """A worker whose rounds are known."""
 
-        def __init__(self, _cell: Cell, measuring: str, *, beside: bool = False) -> None:
+        def __init__(self, _cell: Cell, measuring: str, **_: object) -> None:
             super().__init__()
             self.measuring = measuring
 
