@@ -9,10 +9,12 @@ import numpy as np
 
 from bench.cell import Cell
 from bench.findings import Findings
-from measure.clock import synchronize
+from measure.clock import StreamEvents, synchronize
 
 # Requests stop after so long, however many were asked for; percentiles then follow what there is.
 LATENCY_SECONDS = 30.0
+ON_DEVICE = "latency_gpu"  # the long series of seconds between a device's events
+ON_EVENTS = "events in a CUDA device's stream, launching included"
 _MOST = 5_000  # of a block, however short they are
 _BLOCKS = 10
 
@@ -33,6 +35,7 @@ def one_by_one(
             first=sum(map(len, blocks)),
             seconds=(cell.round_seconds or 0.0) / many,
             longest=LATENCY_SECONDS / many,
+            on_device=None if cell.device == "cpu" else findings.raw.setdefault(ON_DEVICE, []),
         )
         blocks.append(block)
         if sum(map(sum, blocks)) > LATENCY_SECONDS:
@@ -48,24 +51,36 @@ def time_each(
     first: int = 0,
     seconds: float = 0.0,
     longest: float = LATENCY_SECONDS,
+    on_device: list[float] | None = None,
 ) -> list[float]:
     """Seconds of each of `count` requests, one after the other, from number `first` on; fewer where
     they take longer than `longest`, and more where they are through in less than `seconds`.
+
+    Args:
+        on_device: to which seconds of the same requests from event to event of a CUDA device's
+            stream are added: what the host's have beside them is launching and waiting.
     """
     # The counter itself, since a Stopwatch's calls are a hundredth of the shortest requests.
     latencies: list[float] = []
     launches = device != "cpu"
+    events = None if on_device is None else StreamEvents(device)
     begun = time.perf_counter()
     enough, end = begun + seconds, begun + longest
     for index in range(first, first + max(count, _MOST)):
         if launches:
             synchronize(device)
         start = time.perf_counter()
+        if events is not None:
+            events.begin()
         request(index)
+        if events is not None:
+            events.end()
         if launches:
             synchronize(device)
         stop = time.perf_counter()
         latencies.append(stop - start)
+        if events is not None and on_device is not None:
+            on_device.append(events.seconds())
         if stop > end or (stop >= enough and len(latencies) >= count):
             break
     return latencies

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bench.cell import Cell
 from bench.findings import Findings
+from bench.latency import ON_DEVICE, ON_EVENTS
 from measure.histogram import Histogram
 from measure.quantile import PERCENTILES, percentile_metrics, quantile
 from measure.record import Metric, not_measured
@@ -32,8 +33,12 @@ def pooled(cell: Cell, parts: Sequence[Findings]) -> Findings:
     if failed := [part for part in parts if part.status != "ok"]:
         return failed[0]
     each = [part.raw["latency"] for part in parts]
-    latencies = [seconds for of_one in each for seconds in of_one]
-    metrics = percentile_metrics(latencies, asked_for=len(parts) * cell.requests)
+    latencies = _joined(parts, "latency")
+    raw, metrics = {"latency": latencies}, dict[str, Metric]()
+    if ON_DEVICE in first.raw:
+        raw[ON_DEVICE] = _joined(parts, ON_DEVICE)
+        metrics = percentile_metrics(raw[ON_DEVICE], name=ON_DEVICE, method=ON_EVENTS)
+    metrics |= percentile_metrics(latencies, asked_for=len(parts) * cell.requests)
     metrics = {name: _of_all(metric, len(parts)) for name, metric in metrics.items()}
     metrics |= {f"latency_{label}_apart": _apart(each, label) for label in _APART}
     rate = first.metrics["users_per_second"]
@@ -55,12 +60,16 @@ def pooled(cell: Cell, parts: Sequence[Findings]) -> Findings:
         first,
         metrics=first.metrics | metrics,
         samples=first.samples | samples,
-        raw=first.raw | {"latency": latencies},
+        raw=first.raw | raw,
         histograms=first.histograms | {"latency": _sum(parts)},
         flags=list(dict.fromkeys(flag for part in parts for flag in part.flags)),
         resolved=first.resolved | {"processes": len(parts)},
         phases=phases,
     )
+
+
+def _joined(parts: Sequence[Findings], name: str) -> list[float]:
+    return [seconds for part in parts for seconds in part.raw[name]]
 
 
 def _of_all(metric: Metric, processes: int) -> Metric:

@@ -15,7 +15,7 @@ import torch
 
 from bench.cell import Cell
 from bench.findings import Findings, fact
-from bench.latency import consecutive, medians, one_by_one
+from bench.latency import ON_DEVICE, ON_EVENTS, consecutive, medians, one_by_one
 from bench.offline import time_offline
 from bench.stored_state import measure_stored_state
 from bench.under_load import load_server
@@ -186,6 +186,8 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
         load.report(findings)
         findings.samples["service_block_p50"] = medians(consecutive(findings.raw["service"]))
         return
+    if seconds := findings.raw.get(ON_DEVICE):
+        findings.metrics |= percentile_metrics(seconds, name=ON_DEVICE, method=ON_EVENTS)
     findings.metrics |= percentile_metrics(latencies, asked_for=cell.requests) | {
         "users_per_second": Metric(
             len(latencies) * cell.batch_size / sum(latencies),

@@ -20,6 +20,7 @@ from measure.quantile import median_metric, percentile_metrics
 __all__ = [
     "Contention",
     "Stopwatch",
+    "StreamEvents",
     "contention",
     "gc_disabled",
     "median_metric",
@@ -73,6 +74,29 @@ class Stopwatch:
         if kind is None:
             synchronize(self.device)
             self.seconds = (time.perf_counter_ns() - self._start_ns) * 1e-9
+
+
+class StreamEvents:
+    """Two events in a CUDA device's stream: `begin()`, launch work, `end()`, wait, `seconds()`."""
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self._stream = torch.cuda.current_stream(device)
+        made = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        self._first, self._last = made
+
+    def begin(self) -> None:
+        """Before the work is launched."""
+        self._first.record(self._stream)
+
+    def end(self) -> None:
+        """After the work was launched."""
+        self._last.record(self._stream)
+
+    def seconds(self) -> float:
+        """From the one to the other, on the device's clock; both must have been passed."""
+        return float(self._first.elapsed_time(self._last)) / 1e3
 
 
 def until_steady(

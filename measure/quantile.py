@@ -35,6 +35,7 @@ def percentile_metrics(
     name: str = "latency",
     independent: Callable[[float], float] | None = None,
     asked_for: int | None = None,
+    method: str = "perf_counter_ns",
 ) -> dict[str, Metric]:
     """`name`_p50, p90, p95 and p99 of durations in seconds; None with a reason on too few samples.
 
@@ -46,6 +47,7 @@ def percentile_metrics(
         independent: where samples depend on each other, as latencies in a queue do: how many
             independent ones they are worth for the share above a value. The bounds, and whether
             there are enough, then follow from that number.
+        method: how each duration was taken.
 
     Raises:
         ValueError: a sample is NaN or infinite.
@@ -56,7 +58,7 @@ def percentile_metrics(
     for label, (_, fewest, _) in PERCENTILES.items():
         if label in _RARE and planned < fewest:
             continue
-        metric = _percentile(ordered, label, independent)
+        metric = _percentile(ordered, label, independent, method)
         if label not in _RARE or asked_for is not None or metric.value is not None:
             found[f"{name}_{label}"] = metric
     return found
@@ -116,11 +118,14 @@ def bound_ranks(n: int, q: float, *, tail: float) -> tuple[int | None, int | Non
 
 
 def _percentile(
-    ordered: Sequence[float], label: str, independent: Callable[[float], float] | None
+    ordered: Sequence[float],
+    label: str,
+    independent: Callable[[float], float] | None,
+    taken: str,
 ) -> Metric:
     q, fewest, kind = PERCENTILES[label]
     method = (
-        "perf_counter_ns, linearly interpolated quantile; "
+        f"{taken}, linearly interpolated quantile; "
         "bounds: exact binomial order statistics, 95% on either side"
     )
     if len(ordered) < fewest:

@@ -82,3 +82,15 @@ def test_the_peaks_of_a_gpu_are_those_of_a_gpu():
     peak = measure_peak("cuda", "float32")
     assert peak.flops_per_second > 1e12
     assert peak.bandwidth(2**30) > 1e11
+
+
+def test_events_in_the_stream_say_less_than_the_host_that_waits():
+    left = torch.rand(2048, 2048, device="cuda")
+    _ = left @ left
+    events = clock.StreamEvents("cuda")
+    with clock.Stopwatch("cuda") as watch:
+        events.begin()
+        for _ in range(20):
+            _ = left @ left
+        events.end()
+    assert 0 < events.seconds() <= watch.seconds
