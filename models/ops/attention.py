@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from models.ops.backend import BackendUnavailable, resolve
 from models.ops.linear import linear
+from models.ops.per_batch import PerBatch
 
 BACKENDS = ("auto", "reference", "torch", "numba")
 
@@ -255,8 +256,7 @@ def _padded(
     places = _places(query_offsets, device)
     (q,) = _pad(query, query_offsets, places, 1, num_heads)
     k, v = _pad(key_value, offsets, _places(offsets, device), 2, num_heads)
-    # At least one key is seen, of zeros where there is none: softmax over nothing is NaN.
-    lengths = None if causal else offsets.diff().clamp(min=1).to(device)
+    lengths = None if causal else _seen(offsets, device)
     if name == "reference":
         mixed = attention_reference(q, k, v, causal=causal, key_lengths=lengths)
     else:
@@ -265,6 +265,15 @@ def _padded(
     return F.pad(rows, (0, 0, 0, query.shape[0] - rows.shape[0]))
 
 
+@PerBatch
+def _seen(offsets: Tensor, device: torch.device) -> Tensor:
+    """How many keys of each sequence are seen, (B,): where there is none, one of zeros, for softmax
+    over nothing is NaN.
+    """
+    return offsets.diff().clamp(min=1).to(device)
+
+
+@PerBatch
 def _places(offsets: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """Sequence and position within it of each real row."""
     sequence = torch.repeat_interleave(offsets.diff())  # (real rows,)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from models.ops.backend import resolve_dense
 from models.ops.embedding import embed
+from models.ops.per_batch import PerBatch
 
 # Numbers of a table that is kept: 64 MiB, 43,000 items at 128 states.
 _MOST = 2**24
@@ -185,28 +186,41 @@ def _check(
 
 def _final(y: Tensor, offsets: Tensor) -> Tensor:
     """Each sequence's last row of y (T, E), 0 for an empty one."""
+    filled, ends = _ends(offsets, y.device)
+    last = y.new_zeros(len(offsets) - 1, y.shape[1])  # (B, E)
+    return last.index_put((filled,), y[ends])
+
+
+@PerBatch
+def _ends(offsets: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sequences that are not empty, and their last rows."""
     filled = offsets.diff() > 0  # (B,)
-    last = y.new_zeros(len(filled), y.shape[1])  # (B, E)
-    return last.index_put((filled.nonzero()[:, 0].to(y.device),), y[_ends(offsets, filled, y)])
+    return filled.nonzero()[:, 0].to(device), (offsets[1:][filled] - 1).to(device)
 
 
-def _ends(offsets: Tensor, filled: Tensor, y: Tensor) -> Tensor:
-    return (offsets[1:][filled] - 1).to(y.device)
+@PerBatch
+def _by_step(offsets: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows, step by step those of all sequences that are that long, the longest sequence first; and
+    how many there are of each step, which PyTorch wants on the CPU.
+    """
+    lengths, order = offsets.diff().sort(descending=True, stable=True)
+    steps = torch.arange(int(lengths[0]) if len(lengths) else 0)
+    running = steps[:, None] < lengths  # (L, B)
+    return (offsets[:-1][order] + steps[:, None])[running].to(device), running.sum(1)
 
 
 def _torch_gru(x: Tensor, offsets: Tensor, weights: tuple[Tensor, ...], last_only: bool) -> Tensor:
-    """PyTorch's own GRU on a PackedSequence: step by step the rows of all that are that long."""
-    lengths, order = offsets.diff().sort(descending=True, stable=True)
+    """PyTorch's own GRU on a PackedSequence."""
+    rows, counts = _by_step(offsets, x.device)
     states = weights[1].shape[1]
-    steps = torch.arange(int(lengths[0]) if len(lengths) else 0)
-    running = steps[:, None] < lengths  # (L, B)
-    rows = (offsets[:-1][order] + steps[:, None])[running].to(x.device)
     y = x.new_zeros(x.shape[0], states, dtype=weights[1].dtype)
     if len(rows):
-        counts = running.sum(1)
         first = y.new_zeros(1, int(counts[0]), states)
         # Under autocast x may come in the lower precision.
         packed = x[rows].to(y.dtype)
-        output, _ = torch.gru(packed, counts, first, list(weights), True, 1, 0.0, False, False)
+        # cuDNN keeps what its gradient needs only when told that this is training; there is no
+        # dropout in here that the word could turn on.
+        train = torch.is_grad_enabled()
+        output, _ = torch.gru(packed, counts, first, list(weights), True, 1, 0.0, train, False)
         y = y.index_copy(0, rows, output.to(y.dtype))
     return _final(y, offsets) if last_only else y

@@ -10,19 +10,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.ops.per_batch import PerBatch
+
 
 def pad_rows(packed: Tensor, offsets: Tensor) -> Tensor:
     """(T, D) -> (B, L, D) with zeros on the right, L the longest sequence; offsets (B + 1,)."""
-    where, batch, length = _where(offsets)
+    where, batch, length = _where(offsets, packed.device)
     padded = packed.new_zeros(batch * length, packed.shape[1])
-    filled = padded.index_copy(0, where.to(packed.device), packed[: len(where)])
+    filled = padded.index_copy(0, where, packed[: len(where)])
     return filled.view(batch, length, -1)
 
 
 def unpad_rows(padded: Tensor, offsets: Tensor, rows: int) -> Tensor:
     """(B, L, D) -> (rows, D), zeros in rows of no sequence."""
-    where, _, _ = _where(offsets)
-    packed = padded.flatten(0, 1).index_select(0, where.to(padded.device))
+    where, _, _ = _where(offsets, padded.device)
+    packed = padded.flatten(0, 1).index_select(0, where)
     room = packed.new_zeros(rows - len(where), packed.shape[1])
     return torch.cat((packed, room)) if len(room) else packed
 
@@ -48,9 +50,10 @@ def clear_rest(rows: Tensor, *results: Tensor) -> None:
         result.masked_fill_(free, 0)
 
 
-def _where(offsets: Tensor) -> tuple[Tensor, int, int]:
+@PerBatch
+def _where(offsets: Tensor, device: torch.device) -> tuple[Tensor, int, int]:
     """Places (T,) of the rows in a flattened (B * L), then B and L."""
     lengths = offsets.diff()
     batch, length = len(lengths), int(lengths.max())
     real = torch.arange(length) < lengths[:, None]  # (B, L)
-    return real.flatten().nonzero()[:, 0], batch, length
+    return real.flatten().nonzero()[:, 0].to(device), batch, length

@@ -271,3 +271,43 @@ def test_groups_are_whole_tiles_and_cover_all_sequences() -> None:
         assert plan.groups[0][0] == 0
         assert plan.groups[-1][1] == batch
         assert all(start % 4 == 0 and start < stop <= start + 32 for start, stop in plan.groups)
+
+
+def test_pytorchs_gru_is_told_to_keep_what_gradients_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or cuDNN refuses them: "backward can only be called in training mode"."""
+    told, actual = [], torch.gru
+
+    def spy(*arguments: object) -> tuple[Tensor, Tensor]:
+        *_, dropout, train, bidirectional = arguments
+        told.append((dropout, train, bidirectional))
+        return actual(*arguments)
+
+    monkeypatch.setattr(torch, "gru", spy)
+    _, weights = _layer()
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with mode():
+            gru(_rows(8), _offsets((5, 3)), *weights, backend="torch")
+    assert told == [(0.0, True, False), (0.0, False, False), (0.0, False, False)]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("last_only", [False, True], ids=["all", "last"])
+def test_on_a_gpu_states_and_gradients_are_those_of_a_cpu_also_in_eval_mode(
+    last_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    lengths, (_, weights) = RAGGED, _layer()
+    x, offsets = _rows(sum(lengths) + 3), _offsets(lengths)
+
+    def run(device: str) -> list[Tensor]:
+        leaves = [t.to(device).requires_grad_() for t in (x, *weights)]
+        y = gru(leaves[0], offsets, *leaves[1:], last_only=last_only, backend="torch")
+        factors = _factors(y.cpu()).to(device)
+        return [
+            y.detach().cpu(),
+            *(g.cpu() for g in torch.autograd.grad((y * factors).sum(), leaves)),
+        ]
+
+    for one, other in zip(run("cuda"), run("cpu"), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
