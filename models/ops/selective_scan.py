@@ -125,7 +125,11 @@ def _padded(
     u, delta, A, B, C, D, z, delta_bias = tensors
     u, delta, B, C = (pad_rows(tensor, offsets) for tensor in (u, delta, B, C))
     z = None if z is None else pad_rows(z, offsets)
-    lengths = offsets.diff().to(u.device)
+    # Padding is behind each sequence, and y there is thrown away: lengths say which state is the
+    # last one and nothing else, and cost a kernel its bias and its softplus.
+    sizes = offsets.diff()
+    ragged = return_last_state and bool((sizes != sizes[0]).any())
+    lengths = sizes.to(u.device) if ragged else None
     found = selective_scan(
         u, delta, A, B, C, D, z, delta_bias=delta_bias, delta_softplus=delta_softplus,
         lengths=lengths, return_last_state=return_last_state, backend=backend,

@@ -27,12 +27,16 @@ def _operands(batch: int, length: int, channels: int, taps: int) -> tuple[Tensor
 
 
 def _filter_and_gradients(
-    tensors: tuple[Tensor, ...], backend: str, dtype: torch.dtype = torch.float32
+    tensors: tuple[Tensor, ...],
+    backend: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
 ) -> list[Tensor]:
-    x, weight, bias = (t.to(dtype).requires_grad_() for t in tensors)
+    x, weight, bias = (t.to(device, dtype, copy=True).requires_grad_() for t in tensors)
     y = causal_conv1d(x, weight, bias, backend=backend)
-    mix = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-    return [y.detach(), *torch.autograd.grad((y * mix).sum(), (x, weight, bias))]
+    mix = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(device, dtype)
+    gradients = torch.autograd.grad((y * mix).sum(), (x, weight, bias))
+    return [t.detach().cpu() for t in (y, *gradients)]
 
 
 def _assert_close(got: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
@@ -152,5 +156,5 @@ def test_cuda_equals_the_reference(length: int) -> None:
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
     tensors = _operands(3, length, 128, 4)
-    got = causal_conv1d(*(t.cuda() for t in tensors), backend="cuda")
-    torch.testing.assert_close(got.cpu(), causal_conv1d_reference(*tensors), rtol=1e-3, atol=1e-3)
+    wanted = _filter_and_gradients(tensors, "reference", torch.float64)
+    _assert_close(_filter_and_gradients(tensors, "cuda", device="cuda"), wanted, 1e-3)
