@@ -43,10 +43,14 @@ def _fits(tensor: Tensor | None) -> bool:
 
 
 def serves(model: nn.Module) -> bool:
-    """Whether a kernel in float32 without gradients may stand in for the model's layers now."""
+    """Whether a kernel in float32 without gradients may stand in for the model's layers now, which
+    is on a CPU alone: elsewhere nobody need load what it is made of.
+    """
     return not (
         model.training
         or model.layer_backend == "torch"
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
+        # As an attribute of an attribute it would take as long as all the rest.
+        or not model._modules["item_embedding"]._parameters["weight"].is_cpu  # type: ignore[union-attr]
     )

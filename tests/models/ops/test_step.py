@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import models
 from models.base import SequentialRecommender
+from models.ops.addresses import serves
 
 ITEMS, LENGTH = 40, 200
 # Odd sizes too: widths that are no multiple of sixteen, heads of 12 and 20, one layer and several.
@@ -161,6 +163,17 @@ def test_where_the_kernel_does_not_fit_the_layers_do_it(name: str) -> None:
         mixed, _ = model.step(item, model.init_state(1))
     exact, _ = model.step(item, model.init_state(1))
     torch.testing.assert_close(mixed.float(), exact, rtol=0.1, atol=0.1)
+
+
+@ONE
+@torch.inference_mode()
+def test_on_another_device_the_kernel_is_not_even_loaded(name: str) -> None:
+    model = _build(name)
+    assert serves(model)
+    with FakeTensorMode():  # a tensor that says that it is on a GPU
+        far = torch.nn.Parameter(torch.empty(1, 1, device="cuda"))
+    model.item_embedding.weight = far
+    assert not serves(model)
 
 
 @pytest.mark.parametrize("item", [-1, ITEMS + 1, 10**12])
