@@ -42,7 +42,7 @@ TEXTS = {
     "--dtype": "one of " + ", ".join(DTYPES) + " (default: float32)",
     "--threads": "CPU threads of a worker (default: the cores allotted)",
     "--backend": "kernels: auto, numba (CPU), cuda (for a scan), torch (without one), reference",
-    "--compile": "torch.compile of the layers: " + ", ".join(COMPILE_MODES),
+    "--compile": f"torch.compile of the layers: {', '.join(COMPILE_MODES)} (GPU: first two)",
     "--min-count": "k of the k-core filter (default: 5)",
     "--data-dir": "folder with data sets, looked in first",
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",

@@ -248,8 +248,12 @@ class SequentialRecommender(nn.Module):
         number of rows at once.
 
         Raises:
-            NotSupported: the model has no such layers.
+            NotSupported: the model has no such layers; or it lies on a GPU, and the mode is another
+                than `default`: those replay CUDA graphs, each a layer, which share their memory.
         """
+        if self.item_embedding.weight.is_cuda and mode != "default":
+            told = "on a GPU a layer's CUDA graph overwrites another's results; use default"
+            raise NotSupported(f"--compile {mode}: {told}")
         layers: list[Any] = [module for module in self.modules() if hasattr(module, "finish")]
         if not layers:
             raise NotSupported(f"{self.label} has no layers to compile: its kernel is all there is")

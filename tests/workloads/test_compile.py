@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from bench.worker import classify
 from data import load
 from data.batches import train_batches
 from models.base import NotSupported
@@ -67,3 +69,19 @@ def test_all_compiled_layers_are_used_also_without_gradients(
     with torch.inference_mode():
         compiled.last_hidden(torch.ones(3, 8, dtype=torch.int64), torch.tensor([8, 2, 5]))
     assert len(called) == compiled.config.num_layers
+
+
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_on_a_gpu_graphs_that_overwrite_each_other_are_unsupported(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a tensor that says it is on one; on a CPU these modes record no graphs."""
+    monkeypatch.setattr(torch, "compile", lambda finish, **how: finish)
+    model = setting("sasrec").make_model()
+    model.compile_layers(mode)
+    with FakeTensorMode():
+        model.item_embedding.weight = torch.nn.Parameter(torch.empty(1, 1, device="cuda"))
+    with pytest.raises(NotSupported, match=f"--compile {mode}: on a GPU .* use default") as error:
+        model.compile_layers(mode)
+    assert classify(error.value) == ("unsupported", str(error.value))
+    model.compile_layers("default")
