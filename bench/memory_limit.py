@@ -2,7 +2,8 @@
 
 Where a cgroup (version 2) of the worker's own can be made, the kernel counts what is resident and
 ends the worker. Elsewhere RLIMIT_DATA counts what is reserved to be written, and the allocation
-that goes beyond it fails inside the worker, which then says more. A CUDA worker has no RLIMIT_DATA.
+that goes beyond it fails inside the worker, which then says more. The limit of a CUDA worker is one
+of its device's memory, which PyTorch's allocator keeps there (bench/worker_limits.py).
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class MemoryLimit:
     """A worker's limit and how it is kept.
 
     Args:
-        method: "cgroup v2 memory.max", "RLIMIT_DATA" or "none".
-        reason: why not by a cgroup, or why not at all; None where a cgroup keeps it.
+        method: "cgroup v2 memory.max", "RLIMIT_DATA", "CUDA allocator" or "none".
+        reason: why not by a cgroup, or why not at all; None where a cgroup or the device keeps it.
         group: the cgroup's folder, made for this worker.
     """
 
@@ -70,14 +71,17 @@ def limited(size: int | None, *, host: bool = True) -> Iterator[MemoryLimit]:
 
     Args:
         size: bytes, None for no limit.
-        host: whether RLIMIT_DATA may be set; CUDA reserves ranges that it would count.
+        host: whether they are the host's memory; else the device's, and the host has no limit.
     """
     if size is None:
         yield MemoryLimit(None, "none", "no limit was asked for")
         return
+    if not host:
+        yield MemoryLimit(size, "CUDA allocator")
+        return
     group, reason = _make_group(size)
     if group is None:
-        yield _without_group(size, reason, host=host)
+        yield _without_group(size, reason)
         return
     try:
         yield MemoryLimit(size, "cgroup v2 memory.max", group=group)
@@ -130,11 +134,9 @@ def own_group() -> Path | None:
     return None
 
 
-def _without_group(size: int, reason: str, *, host: bool) -> MemoryLimit:
+def _without_group(size: int, reason: str) -> MemoryLimit:
     if not sys.platform.startswith("linux"):
         return MemoryLimit(size, "none", "this system limits no process's memory")
-    if not host:
-        return MemoryLimit(size, "none", f"{reason}; RLIMIT_DATA would count CUDA's reservations")
     return MemoryLimit(size, "RLIMIT_DATA", reason)
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from measure.device import device_index
+
 
 def limit_memory(limit: int | None) -> None:
     """An allocation beyond the limit fails here, in the worker, before the machine is in need."""
@@ -36,8 +38,9 @@ def limit_device(device: str, limit: int | None) -> None:
     if limit is not None and device.startswith("cuda"):
         import torch
 
-        whole = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole), device)
+        index = device_index(device)  # a plain "cuda" is refused where the share is set
+        whole = torch.cuda.get_device_properties(index).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole), index)
 
 
 def bind_to_cpus(cpus: tuple[int, ...] | None) -> None:
