@@ -49,12 +49,15 @@ def says_out_of_memory(text: str) -> bool:
     return any(sign in text for sign in _SIGNS)
 
 
-def explain(error: BaseException, *, stage: str | None, limit: int | None) -> dict[str, Any]:
+def explain(
+    error: BaseException, *, stage: str | None, limit: int | None, device: str = "cpu"
+) -> dict[str, Any]:
     """What a worker knows of the allocation that failed in it.
 
     Args:
         stage: the part of its work that the worker was in, such as "warm_up" or "measured".
         limit: its limit in bytes.
+        device: its cell's, "cpu", "cuda" or "cuda:<index>".
     """
     text = str(error)
     where = "cuda" if "CUDA" in text or "OutOfMemoryError" in type(error).__name__ else "host"
@@ -66,7 +69,7 @@ def explain(error: BaseException, *, stage: str | None, limit: int | None) -> di
         "stage": stage,
         "requested_bytes": asked,
         "requested_reason": None if asked is not None else f"not in the message: {said}",
-        "peak_before_bytes": _cuda_peak() if where == "cuda" else _status("VmHWM"),
+        "peak_before_bytes": _cuda_peak(device) if where == "cuda" else _status("VmHWM"),
         "reserved_bytes": None if where == "cuda" else _status("VmData"),
         "limit_bytes": limit,
         "signal": None,
@@ -127,6 +130,8 @@ def _status(field: str) -> int | None:
     return None
 
 
-def _cuda_peak() -> int | None:
+def _cuda_peak(device: str) -> int | None:
     torch = sys.modules.get("torch")
-    return None if torch is None else int(torch.cuda.max_memory_allocated())
+    if torch is None or not device.startswith("cuda"):
+        return None
+    return int(torch.cuda.max_memory_allocated(device))

@@ -93,7 +93,12 @@ def main() -> None:
         lift_limit()
         findings.status, findings.reason = classify(error)
         if findings.status == "oom":
-            oom = explain(error, stage=findings.failed_in, limit=request.memory_limit)
+            oom = explain(
+                error,
+                stage=findings.failed_in,
+                limit=request.memory_limit,
+                device=request.cell.device,
+            )
             findings.oom, findings.reason = oom, in_a_line(oom)
         findings.details = traceback.format_exc()
     content = dataclasses.asdict(findings) | {"began": began, "ended": now()}

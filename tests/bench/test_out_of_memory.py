@@ -182,8 +182,27 @@ def test_where_no_cgroup_can_be_made_the_data_limit_is_set_with_the_reason(
     with limited(10**9) as limit:
         assert (limit.method, limit.by_worker) == ("RLIMIT_DATA", 10**9)
         assert "No such file" in (limit.reason or "")
-    with limited(10**9, host=False) as limit:
-        assert limit.by_worker is None
-        assert "CUDA" in (limit.reason or "")
     with limited(None) as limit:
         assert (limit.bytes, limit.method) == (None, "none")
+
+
+def test_a_devices_limit_is_none_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup.subtree_control").write_text("cpu memory")
+    monkeypatch.setattr(memory_limit, "own_group", lambda: tmp_path)
+    with limited(10**9, host=False) as limit:
+        assert (limit.bytes, limit.method) == (10**9, "CUDA allocator")
+        assert (limit.by_worker, limit.group, limit.reason) == (None, None, None)
+        assert [path.name for path in tmp_path.iterdir()] == ["cgroup.subtree_control"]
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_the_peak_is_that_of_the_cells_device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    peaks = {"cuda": 100, "cuda:1": 200}
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda which: peaks[which])
+    error = RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 1 has")
+    told = explain(error, stage="measured", limit=None, device=device)
+    assert (told["where"], told["peak_before_bytes"]) == ("cuda", peaks[device])
