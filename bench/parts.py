@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch.autograd.profiler import profile, record_function
@@ -50,6 +50,8 @@ PART_OF = {
     "_AttentionFew": "attention",
     "_AttentionAbsorbed": "attention",
     "aten::scaled_dot_product_attention": "attention",
+    "aten::_scaled_dot_product_cudnn_attention": "attention",
+    "aten::_scaled_dot_product_cudnn_attention_backward": "attention",
     "aten::_scaled_dot_product_flash_attention_backward": "attention",
     "aten::_scaled_dot_product_flash_attention_for_cpu_backward": "attention",
     "aten::_scaled_dot_product_efficient_attention_backward": "attention",
@@ -63,9 +65,12 @@ PART_OF = {
     "_GRU": "recurrence",
     "aten::gru": "recurrence",
     "aten::_thnn_fused_gru_cell": "recurrence",
+    "aten::_cudnn_rnn": "recurrence",
+    "aten::_cudnn_rnn_backward": "recurrence",
     "_Dropout": "dropout",
     "aten::dropout": "dropout",
     "aten::native_dropout": "dropout",
+    "aten::native_dropout_backward": "dropout",
     "_LinearCrossEntropy": "loss",
     "aten::cross_entropy_loss": "loss",
     "optimizer": "optimizer",
@@ -125,12 +130,13 @@ def shares(workload: TrainEpoch, steps: int) -> dict[str, float]:
         for _ in range(steps + 1):
             _step(workload.trainer, batches)
     taken: dict[int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PARTS, 0.0))
-    for event in seen.function_events or ():
-        if event.device_type.name == "CPU":
-            micros = event.self_device_time_total if on_device else event.self_cpu_time_total
-            part, step = _part_and_step(event)
-            if step is not None:
-                taken[step][part] += micros
+    events = [e for e in seen.function_events or () if e.device_type.name == "CPU"]
+    marks = [event for event in events if event.name == _STEP] if on_device else []
+    for event in events:
+        micros = _device_micros(event) if on_device else event.self_cpu_time_total
+        part, step = _part_and_step(event, marks)
+        if step is not None:
+            taken[step][part] += micros
     measured = [taken[step] for step in sorted(taken)][1:]
     found = {part: statistics.median(step[part] for step in measured) for part in PARTS}
     whole = sum(found.values())
@@ -146,12 +152,30 @@ def _step(trainer: Trainer, batches: Iterator[Batch]) -> None:
             trainer.update()
 
 
-def _part_and_step(event: Any) -> tuple[str, int | None]:
-    """The innermost part around an event, and the number of the step that it is in."""
+def _device_micros(event: Any) -> float:
+    """Time of the kernels that an operation itself launched.
+
+    A block that we name is one of the profiler's "kernels" as well, from its first to its last.
+    """
+    if event.is_legacy:  # without CUPTI each operation has one, of the time of all within it
+        return float(event.self_device_time_total)
+    return float(sum(kernel.duration for kernel in event.kernels if kernel.name != event.name))
+
+
+def _part_and_step(event: Any, marks: Sequence[Any] = ()) -> tuple[str, int | None]:
+    """The innermost part around an event, and the number of the step that it is in.
+
+    Args:
+        marks: the steps' own events, of which one is its step by the clock where none is around it:
+            gradients on a CUDA device are launched by a thread of that device, while the step
+            waits for them.
+    """
     part, around = None, event
     while around is not None:
         part = part or part_of(around.name)
         if around.name == _STEP:
             return part or "rest", around.id
         around = around.cpu_parent
-    return part or "rest", None
+    began = event.time_range.start
+    step = next((m.id for m in marks if m.time_range.start <= began < m.time_range.end), None)
+    return part or "rest", step
