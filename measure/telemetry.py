@@ -80,6 +80,8 @@ def snapshot(device: str = "cpu") -> Snapshot:
     """Clock (Hz) and temperature (degrees C) of the processor, its thermal events so far, seconds
     from core to core, and for a CUDA device what measure/device.py reads of it.
     """
+    # The GPU before all else: its clock falls within the milliseconds that the others take.
+    gpu = device_snapshot(device_index(device)) if device.startswith("cuda") else None
     found: Snapshot = {
         "cpu_clock_hz": _cpu_clock(),
         "cpu_temperature_c": _cpu_temperature(),
@@ -87,9 +89,7 @@ def snapshot(device: str = "cpu") -> Snapshot:
         # Asked where the kernels whose threads share data are loaded: LLVM takes half a second.
         "core_distance_s": core_distance() if "numba" in sys.modules else None,
     }
-    if device.startswith("cuda"):
-        found["gpu"] = device_snapshot(device_index(device))
-    return found
+    return found if gpu is None else found | {"gpu": gpu}
 
 
 def throttle_reasons(before: Snapshot, after: Snapshot) -> list[str]:

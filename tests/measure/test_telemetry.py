@@ -55,6 +55,17 @@ def test_a_block_that_fails_is_read_all_the_same():
     assert "cpu_clock_hz" in told[0].after
 
 
+def test_the_gpu_is_read_before_its_clock_falls(monkeypatch):
+    read = []
+    for name in ("device_snapshot", "_cpu_clock", "_cpu_temperature", "_thermal_events"):
+        monkeypatch.setattr(module, name, lambda *given, name=name: read.append((name, *given)))
+    assert "gpu" in snapshot("cuda:1") or read  # the stand-in gives None
+    assert read[0] == ("device_snapshot", 1)
+    read.clear()
+    assert "gpu" not in snapshot("cpu")
+    assert ("device_snapshot",) not in [entry[:1] for entry in read]
+
+
 def test_a_real_snapshot_is_plain_json_in_si_units():
     found = snapshot()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
