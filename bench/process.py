@@ -27,6 +27,7 @@ from bench.memory_limit import limited
 from bench.worker import Request
 from measure.allocator import keep_memory_environment
 from measure.clock import now
+from measure.device import PCI_ORDER
 from measure.highwater import status_bytes
 from measure.record import Metric
 
@@ -246,7 +247,7 @@ def fixed_environment(threads_allowed: int, *, keep_memory: bool) -> dict[str, s
         "NUMBA_NUM_THREADS": threads,
         "PYTHONHASHSEED": "0",
         VARIABLE: str(os.getpid()),
-    }
+    } | PCI_ORDER
     if keep_memory:
         fixed |= keep_memory_environment()
     return dict(os.environ) | fixed

@@ -2,7 +2,11 @@
 
 NVML is read through nvidia-ml-py and only read: clocks and limits are never set. Where there is no
 driver or a reading is refused, the answer is None or an empty list together with the reason.
-Numbers are those of CUDA: `index` counts the devices that CUDA_VISIBLE_DEVICES lets through.
+Numbers are those of CUDA: `index` counts the devices that CUDA_VISIBLE_DEVICES lets through, in
+NVML's order, by PCI bus, which CUDA follows with `PCI_ORDER` in its environment (its own order is
+fastest first). A slice of a card (MIG) that is named by its UUID gives what NVML tells of a slice,
+such as its memory, and refuses what only the card has; where the variable has a number, or is not
+set, readings are the whole card's, though CUDA computes on its first slice.
 """
 
 from __future__ import annotations
@@ -12,6 +16,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+# For the environment of whatever computes; nvidia-smi counts so too.
+PCI_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 # nvml.h, nvmlClocksEventReasons; idle and the user's own clock setting are no throttling.
 _THROTTLE_BITS = {
@@ -112,11 +119,18 @@ def _visible_handles(nvml: Any) -> list[Any]:
     for entry in (part.strip() for part in visible.split(",")):
         if entry.isdigit() and int(entry) < len(handles):
             chosen.append(handles[int(entry)])
-        elif entry.startswith(("GPU-", "MIG-")):
+        elif entry.startswith("MIG-"):
             chosen.append(nvml.nvmlDeviceGetHandleByUUID(entry))
+        elif len(named := [h for h in handles if _is_named(nvml, h, entry)]) == 1:
+            chosen.append(named[0])
         else:
             break  # CUDA ignores an invalid entry and all that follow it
     return chosen
+
+
+def _is_named(nvml: Any, handle: Any, entry: str) -> bool:
+    """Whether an entry is a card's UUID, of which CUDA takes the beginning too."""
+    return entry.startswith("GPU-") and _text(nvml.nvmlDeviceGetUUID(handle)).startswith(entry)
 
 
 def _describe(nvml: Any, handle: Any, driver: str) -> dict[str, Any]:
@@ -131,7 +145,9 @@ def _read_snapshot(nvml: Any, handle: Any) -> dict[str, Any]:
     megahertz = _read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))
     power = _read(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
     cap = _read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
-    bits = _read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    bits = _read(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+    if bits is None:  # its name in drivers and packages before 535
+        bits = _read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
     return {
         "sm_clock_hz": None if megahertz is None else megahertz * 1_000_000,
         "temperature_c": _read(

@@ -163,6 +163,13 @@ def test_time_and_memory_passes_have_their_own_allocator(tmp_path: Path) -> None
     assert timed["OMP_NUM_THREADS"] == "1"
 
 
+def test_a_worker_counts_gpus_in_nvmls_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert worker_environment(request_for(tmp_path))["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
 def test_a_request_survives_its_journey(tmp_path: Path) -> None:
     request = request_for(tmp_path, data_dir=tmp_path, memory_limit=5)
     assert Request.loads(request.dumps()) == request

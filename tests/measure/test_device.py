@@ -32,7 +32,10 @@ class FakeNvml:
         return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
-        return {"GPU-aa": 0, "GPU-bb": 1}[uuid]
+        return {"MIG-1": 1}[uuid]
+
+    def nvmlDeviceGetUUID(self, handle):
+        return ["GPU-aa5e", b"GPU-ab71"][handle]
 
     def nvmlDeviceGetName(self, handle):
         return ["NVIDIA A", "NVIDIA B"][handle]
@@ -52,8 +55,11 @@ class FakeNvml:
     def nvmlDeviceGetEnforcedPowerLimit(self, handle):
         return 700_000
 
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle):
+    def nvmlDeviceGetCurrentClocksEventReasons(self, handle):
         return 0x01 | 0x04 | 0x40  # idle, power cap, hardware thermal
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle):
+        raise RuntimeError("Function Not Found")
 
 
 @pytest.fixture
@@ -77,7 +83,17 @@ def test_gpus_are_listed_with_name_memory_and_driver(nvml):
 
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [("1", ["NVIDIA B"]), ("1,0", ["NVIDIA B", "NVIDIA A"]), ("GPU-bb", ["NVIDIA B"]), ("-1", [])],
+    [
+        ("1", ["NVIDIA B"]),
+        ("1,0", ["NVIDIA B", "NVIDIA A"]),
+        ("GPU-ab71", ["NVIDIA B"]),
+        ("GPU-ab,GPU-aa", ["NVIDIA B", "NVIDIA A"]),
+        ("GPU-a", []),  # of two
+        ("0,GPU-c,1", ["NVIDIA A"]),
+        ("MIG-1", ["NVIDIA B"]),
+        ("-1", []),
+        ("", []),
+    ],
 )
 def test_devices_are_numbered_as_cuda_numbers_them(nvml, monkeypatch, visible, names):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -100,6 +116,19 @@ def test_a_snapshot_is_in_si_units_and_leaves_out_what_is_refused(nvml):
         "power_cap_w": 700.0,
         "throttle": ["power_cap", "hardware_thermal"],
     }
+
+
+def test_an_older_driver_tells_the_reasons_under_their_older_name(nvml, monkeypatch):
+    reasons = nvml.nvmlDeviceGetCurrentClocksEventReasons
+    refused = nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+    monkeypatch.setattr(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", reasons)
+    monkeypatch.setattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", refused)
+    assert device_snapshot(0)["throttle"] == ["power_cap", "hardware_thermal"]
+    monkeypatch.delattr(FakeNvml, "nvmlDeviceGetCurrentClocksEventReasons")
+    monkeypatch.delattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons")
+    assert device_snapshot(0)["throttle"] == ["power_cap", "hardware_thermal"]
+    monkeypatch.setattr(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", refused)
+    assert device_snapshot(0)["throttle"] is None
 
 
 def test_without_the_package_there_is_a_reason(monkeypatch):
