@@ -19,6 +19,9 @@ from measure.record import Metric
 STEPS = 16
 LARGEST = 2**17
 AXES = {"max_seq_len": "seq_len", "max_batch_size": "batch_size"}
+# How CUDA says that a kernel would need more blocks than a launch may have: attention of older
+# PyTorch has one a sequence in a dimension that ends at 65,535.
+_NO_SUCH_GRID = "invalid configuration argument"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
     """
     probes: list[dict[str, Any]] = []
     tried: dict[Cell, bool | None] = {}
+    without_grid: set[Cell] = set()
     seconds: list[float] = []
     phases: dict[str, float] = {}
     metrics: dict[str, Metric] = {}
@@ -81,12 +85,18 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
                 for part, took in found.phases.items():
                     phases[part] = phases.get(part, 0.0) + took
                 tried[at] = {"ok": True, "oom": False}.get(found.status)
+                if found.status == "error" and _NO_SUCH_GRID in (found.reason or ""):
+                    tried[at] = False
+                    without_grid.add(at)
                 # What could not be tried for another reason than time is the cell's own failure.
-                if found.status == "ok" or found.status not in ("oom", "timeout"):
+                elif found.status == "ok" or found.status not in ("oom", "timeout"):
                     last = found
             return tried[at]
 
         found = bracket(getattr(cell, axis), fits)
+        if found.fails and dataclasses.replace(cell, **{axis: found.fails}) in without_grid:  # type: ignore[arg-type]
+            reason = f"a kernel's grid, not memory, ends below {found.fails}"
+            found = dataclasses.replace(found, reason=reason)
         metrics[name] = _metric(cell, axis, found, sum(_along(cell, at, axis) for at in tried))
         if last.status != "ok":
             break

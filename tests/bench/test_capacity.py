@@ -64,6 +64,41 @@ def test_what_is_unsupported_is_so_and_gives_no_number() -> None:
     assert len(found.resolved["probes"]) == 1
 
 
+REFUSED = "AcceleratorError: CUDA error: invalid configuration argument"
+
+
+def test_where_a_kernels_grid_ends_is_found_and_is_neither_memory_nor_a_failure() -> None:
+    def probe(cell: Cell) -> Findings:
+        if cell.batch_size >= 65_536:
+            return Findings(status="error", reason=REFUSED)
+        if cell.seq_len >= 5_000:
+            return Findings(status="oom", reason="no", oom={"phase": "backward"})
+        return Findings()
+
+    found = search(CELL, probe)
+    assert (found.status, found.reason) == ("ok", None)
+    batch, length = found.metrics["max_batch_size"], found.metrics["max_seq_len"]
+    assert (batch.lo or 0) < 65_536 == batch.hi
+    assert batch.hi - batch.lo <= step(batch.lo)
+    assert batch.reason == "a kernel's grid, not memory, ends below 65536"
+    assert length.reason is None
+    assert [p["reason"] for p in found.resolved["probes"] if p["status"] == "error"] == [REFUSED]
+
+
+def test_memory_that_ends_before_the_grid_is_the_reason() -> None:
+    def probe(cell: Cell) -> Findings:
+        if cell.batch_size >= 65_536:
+            return Findings(status="error", reason=REFUSED)
+        return Findings(status="oom" if cell.batch_size > 40_000 else "ok", oom={})
+
+    assert search(CELL, probe).metrics["max_batch_size"].reason is None
+
+
+def test_another_error_is_the_cells_own() -> None:
+    found = search(CELL, lambda _: Findings(status="error", reason="CUDA error: unknown"))
+    assert (found.status, found.metrics) == ("error", {})
+
+
 @pytest.mark.parametrize(
     ("length", "status"), [(64, "ok"), (16384, "oom")], ids=["fits", "does not fit"]
 )
