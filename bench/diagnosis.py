@@ -121,7 +121,7 @@ def _kernels() -> Iterator[Finding]:
 
     advice = {
         "numba": "pip install -e . (numba)",
-        "cuda": 'pip install -e ".[cuda]" --no-build-isolation, on a machine with a GPU',
+        "cuda": 'pip install -e ".[cuda]" --no-build-isolation, with a GPU (README: A GPU)',
     }
     for name, device in (("reference", "cpu"), ("numba", "cpu"), ("cuda", "cuda")):
         try:

@@ -114,7 +114,7 @@ def cuda_kernels() -> CudaKernels:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackendUnavailable(f"backend 'cuda' is missing: {reason}") from error
-    # mamba_ssm sets its own kernel to None when it was built without it (the default since 2.3).
+    # A build without kernels may have None in their places, where it does not fail above.
     if getattr(scan, "selective_scan_cuda", scan) is None or conv.causal_conv1d_fn is None:
         raise BackendUnavailable("backend 'cuda' is missing: packages built without CUDA kernels")
     return CudaKernels(scan.selective_scan_fn, conv.causal_conv1d_fn)
