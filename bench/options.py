@@ -17,6 +17,7 @@ from bench.suites import SUITES
 from data.batches import OBJECTIVES, Objective
 from data.log import in_one_line
 from measure.allocator import ALLOCATORS
+from measure.machine import describe_machine
 from measure.processor import one_per_core, physical_cores
 from models.ops.backend import BACKENDS
 from workloads.setting import COMPILE_MODES, DTYPES
@@ -131,6 +132,11 @@ class Options:
             min_count=self._number("--min-count", 5),
         )
         self.cpus = self._cpus(self.choices.threads)
+
+    def machine(self) -> dict[str, Any]:
+        """This machine as workers have it, bound to their processors."""
+        choices = self.choices
+        return describe_machine(device=choices.device, threads=choices.threads, cpus=self.cpus)
 
     def _text(self, option: str) -> str | None:
         value: str | None = self._config.getoption(option)

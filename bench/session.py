@@ -35,7 +35,6 @@ from bench.suites import SUITES
 from data.interactions import Interactions
 from data.log import Columns, DataError
 from measure.commit import find_commit
-from measure.machine import describe_machine
 from measure.record import Record
 from workloads.recommend import TOP_K
 
@@ -103,9 +102,7 @@ class Session:
     def begin(self, selected: list[Cell]) -> list[str]:
         """Open the journal; the lines to print before the first cell."""
         self.selected = len(selected)
-        options, choices = self.options, self.options.choices
-        machine = describe_machine(device=choices.device, threads=choices.threads)
-        commit = find_commit(ROOT)
+        options, machine = self.options, self.options.machine()
         past = past_seconds(options.results)
         manifest = new_manifest(
             suite=options.suite,
@@ -118,8 +115,10 @@ class Session:
                 "memory": options.memory_limit,
                 "energy": options.energy,
                 "allocator": options.allocator,
+                "cpus": str(options.cpus),
+                "numba": machine["numba"],
             },
-            commit=_short(commit),
+            commit=_short(find_commit(ROOT)),
             machine=machine,
             root=ROOT,
             order_seed=options.order_seed,

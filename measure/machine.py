@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Collection
 from importlib import metadata
 from typing import Any
 
@@ -64,8 +65,11 @@ _PACKAGES = (
 )
 
 
-def describe_machine(*, device: str = "cpu", threads: int | None = None) -> dict[str, Any]:
-    """Plain JSON about this machine, for cells that run on `device` with `threads` threads.
+def describe_machine(
+    *, device: str = "cpu", threads: int | None = None, cpus: Collection[int] | None = None
+) -> dict[str, Any]:
+    """Plain JSON about this machine, for cells that run on `device` with `threads` threads, bound
+    to the processors `cpus` where they are given: of another machine times are not compared.
 
     Without `threads` it is OMP_NUM_THREADS, else the physical cores allotted (torch's own default).
     GPUs count for the fingerprint of CUDA cells only.
@@ -75,8 +79,8 @@ def describe_machine(*, device: str = "cpu", threads: int | None = None) -> dict
         "os": platform.system().lower(),
         "arch": platform.machine().lower(),
         "cpu_model": cpu_model(),
-        "physical_cores": physical_cores(),
-        "logical_cores": logical_cores(),
+        "physical_cores": physical_cores(cpus),
+        "logical_cores": logical_cores(cpus),
         "memory_bytes": psutil.virtual_memory().total,
         "device": device,
         "gpus": gpus,

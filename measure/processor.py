@@ -12,6 +12,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -46,15 +47,17 @@ def short_cpu_name(model: str) -> str:
     return "".join(words)[:24] or "cpu"
 
 
-def logical_cores() -> int:
-    """Logical processors in this process's affinity mask."""
-    return len(_allowed()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def logical_cores(cpus: Collection[int] | None = None) -> int:
+    """Logical processors in this process's affinity mask, or of these."""
+    return len(cpus or _allowed()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def physical_cores() -> int:
-    """Physical cores allotted: those in the affinity mask, at most the container's quota."""
-    cores = _cores_of(_allowed()) if hasattr(os, "sched_getaffinity") else None
-    cores = cores or psutil.cpu_count(logical=False) or logical_cores()
+def physical_cores(cpus: Collection[int] | None = None) -> int:
+    """Physical cores allotted: those in the affinity mask, or of these processors; at most the
+    container's quota.
+    """
+    cores = _cores_of(set(cpus or _allowed())) if hasattr(os, "sched_getaffinity") else None
+    cores = cores or psutil.cpu_count(logical=False) or logical_cores(cpus)
     quota = _quota_cores()
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 

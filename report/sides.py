@@ -109,13 +109,15 @@ def machine_line(machine: dict[str, Any]) -> str:
 
 def _of_run(run: Run, ignore: tuple[str, ...]) -> Results:
     cells: dict[str, CellResult] = {}
+    machines = _machines(run)
     for record in run.records:
         if not CELL_ID.fullmatch(record.cell_id):
             allowed = "letters, digits and _ . + = @ , : -"
             raise InputError(run.path, f"cell id {record.cell_id!r}: allowed are {allowed}")
         if record.cell_id in cells:
             raise InputError(run.path, f"cell {record.cell_id} is there twice; one run a side")
-        cells[record.cell_id] = _of_record(run, record, ignore)
+        machine = machines.get(_place(record)) if record.status != "ok" else None
+        cells[record.cell_id] = _of_record(run, record, ignore, machine)
     measured = [record.machine for record in run.records if record.machine]
     machine = run.machine or (measured[0] if measured else {})
     side = Side(
@@ -130,8 +132,27 @@ def _of_run(run: Run, ignore: tuple[str, ...]) -> Results:
     return Results(side, run.suite, cells, one_line(name, 120))
 
 
-def _of_record(run: Run, record: Record, ignore: tuple[str, ...]) -> CellResult:
-    machine = record.machine or run.machine
+def _machines(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
+    """The machine of each device and number of threads, where all cells that ran there agree on it.
+
+    What died before it could describe its machine was described from outside: in older files by a
+    process that was not bound to the cell's processors.
+    """
+    seen: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for record in run.records:
+        if record.status == "ok" and (name := str(record.machine.get("fingerprint") or "")):
+            seen.setdefault(_place(record), {})[name] = record.machine
+    return {place: next(iter(m.values())) for place, m in seen.items() if len(m) == 1}
+
+
+def _place(record: Record) -> tuple[str, str]:
+    return str(record.config.get("device")), str(record.config.get("threads"))
+
+
+def _of_record(
+    run: Run, record: Record, ignore: tuple[str, ...], machine: dict[str, Any] | None
+) -> CellResult:
+    machine = machine or record.machine or run.machine
     seed = record.config.get("seed")
     values = {}
     for name, metric in record.metrics.items():

@@ -46,7 +46,6 @@ from bench.options import TEXTS, OptionError, Options
 from bench.session import Session
 from data.log import DataError
 from measure.git import GitError
-from measure.machine import describe_machine
 
 # Each is one line for the user.
 REFUSALS = (OptionError, GitError, SideError, DataError, JournalError)
@@ -165,9 +164,8 @@ def settings_at(commit: str) -> str | None:
 
 def noise_file(given: argparse.Namespace) -> Path:
     """Where --aa keeps this machine's noise, and later comparisons find it."""
-    choices = _options(given).choices
-    machine = describe_machine(device=choices.device, threads=choices.threads)
-    return _options(given).results / "noise" / f"{machine['fingerprint']}.json"
+    options = _options(given)
+    return options.results / "noise" / f"{options.machine()['fingerprint']}.json"
 
 
 def _options(given: argparse.Namespace) -> Options:
@@ -212,7 +210,7 @@ def _open(
     given: argparse.Namespace, options: Options, session: Session, base: str, head: str
 ) -> tuple[Path, dict[str, Any]]:
     """The folder of this comparison: an earlier one of the same things, else a new one."""
-    machine = describe_machine(device=options.choices.device, threads=options.choices.threads)
+    machine = options.machine()
     code = code_hash(ROOT)
     parts = [base, head, given.aa, given.environments, options.order_seed, code]
     parts += [machine["fingerprint"], sorted(cell.key for cell in session.cells)]
@@ -253,7 +251,7 @@ def _manifest(options: Options, session: Session) -> Any:
         data_hashes=session.data_hashes,
         limits={},
         commit=None,
-        machine=describe_machine(device=options.choices.device, threads=options.choices.threads),
+        machine=options.machine(),
         root=ROOT,
     )
 

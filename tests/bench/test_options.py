@@ -89,6 +89,24 @@ def test_a_suite_without_cells_is_refused(options: Make) -> None:
         Session.prepare(options(workload="serve_step", model="bert4rec"))
 
 
+def test_the_machine_is_that_of_a_worker_bound_to_the_processors(options: Make) -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("no affinity mask on this system")
+    core = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, [{core}])\n"
+        "from measure.machine import describe_machine\n"
+        "print(describe_machine(threads=1)['fingerprint'])"
+    )
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = options(cpus=str(core), threads="1").machine()
+    assert found["fingerprint"] == done.stdout.strip()
+    assert (found["physical_cores"], found["logical_cores"]) == (1, 1)
+
+
 def test_a_length_that_the_log_has_not_is_refused(options: Make) -> None:
     with pytest.raises(OptionError, match=r"--seq-len 99999: synthetic_u60_i50_n20 has \d+ events"):
         Session.prepare(options(suite="smoke", seq_len="99999"))

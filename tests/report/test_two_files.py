@@ -252,3 +252,14 @@ def test_what_another_machine_has_not_is_not_lost(made: Any, compared: Any) -> N
     del head.metrics["memory_peak"]
     found = compared([epochs(made, 1.0)], [head], machine=other)
     assert found[CELL, "memory_peak"].verdict == "REMOVED"
+
+
+def test_a_cell_that_died_before_it_knew_its_machine_has_that_of_its_run(
+    made: Any, compared: Any
+) -> None:
+    """An older file's dead cell was described by a process that was not bound as the others."""
+    unbound = made.MACHINE | {"fingerprint": "ffff", "physical_cores": 8}
+    well = [epochs(made, 1.0), made.train("gru4rec", 50)]
+    died = made.train("gru4rec", 50, status="oom", reason="limit 2 GB", machine=unbound)
+    found = compared(well, [well[0], died], machine=unbound)
+    assert found["gru4rec-train_epoch-L50-s0", "status"].verdict == "OOM_NEW"
