@@ -2,11 +2,13 @@
 
     history/<fingerprint_name>.jsonl    one line a cell and commit, appended and never rewritten
 
-A machine has its own file: levels of different machines have nothing to do with each other.
+A machine has its own file: levels of different machines have nothing to do with each other. Those of
+other settings, sequences or allocators that go by one cell's name are series of their own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,7 +21,7 @@ from report.judge import EXACT
 from report.labels import one_line
 from report.load import InputError
 from report.margins import KINDS, Margins
-from report.sides import CellResult, Results, load_results
+from report.sides import OFF, CellResult, Results, load_results
 
 SCHEMA = "seqrec-bench/history/1"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")  # of a machine, and so of a file
@@ -74,7 +76,7 @@ def read(folder: Path) -> tuple[list[Series], list[str]]:
 
     InputError where a line is of no history.
     """
-    found: dict[tuple[str, str, str], list[tuple[Point, dict[str, Any]]]] = {}
+    found: dict[tuple[str, str, str, str], list[tuple[Point, dict[str, Any]]]] = {}
     warnings: list[str] = []
     for path in sorted(folder.glob("*.jsonl")):
         lines, cut_off = _lines(path)
@@ -83,7 +85,8 @@ def read(folder: Path) -> tuple[list[Series], list[str]]:
         for line in {_key(line): line for line in lines}.values():
             for name, entry in line["values"].items():
                 point = Point(line["commit"], line["started"], entry["value"])
-                found.setdefault((path.stem, line["cell_id"], name), []).append((point, entry))
+                key = (path.stem, line["cell_id"], name, line.get("conditions", ""))
+                found.setdefault(key, []).append((point, entry))
     series = [
         Series(
             machine,
@@ -94,13 +97,22 @@ def read(folder: Path) -> tuple[list[Series], list[str]]:
             pairs[-1][1]["unit"],
             tuple(sorted((point for point, _ in pairs), key=lambda point: point.started)),
         )
-        for (machine, cell_id, name), pairs in sorted(found.items())
+        for (machine, cell_id, name, _), pairs in sorted(found.items())
     ]
     return series, warnings
 
 
 def _key(line: dict[str, Any]) -> tuple[str, str, str]:
     return line["commit"], line["started"], line["cell_id"]
+
+
+def _conditions(cell: CellResult) -> str:
+    """A short hash of what the cell's name leaves out. Settings that are off are left out too: one
+    that a later version adds does not begin all series anew.
+    """
+    settings = {name: value for name, value in cell.settings.items() if value not in OFF}
+    parts = [settings, cell.data, cell.resolved.get("allocator"), cell.fingerprint]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _of_results(results: Results, margins: Margins) -> Iterator[dict[str, Any]]:
@@ -112,6 +124,7 @@ def _of_results(results: Results, margins: Margins) -> Iterator[dict[str, Any]]:
                 "commit": results.side.commit,
                 "started": results.side.started,
                 "cell_id": cell_id,
+                "conditions": _conditions(cell),
                 "values": values,
             }
 
@@ -176,6 +189,7 @@ def _is_line(line: Any) -> bool:
         isinstance(line, dict)
         and line.get("schema") == SCHEMA
         and all(isinstance(line.get(name), str) for name in ("commit", "started", "cell_id"))
+        and isinstance(line.get("conditions", ""), str)
         and isinstance(line.get("values"), dict)
         and all(_is_entry(entry) for entry in line["values"].values())
     )

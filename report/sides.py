@@ -22,6 +22,7 @@ from report.verdict import Side
 ROUNDS = {"latency_p50": "latency_block_p50"}
 # How long and how often something is measured does not change what is measured.
 EFFORT = ("rounds", "round_seconds", "requests", "processes")
+OFF = (None, False, "", "none")  # settings that do nothing
 HARD_KEYS = (
     "os",
     "arch",

@@ -20,7 +20,7 @@ from report.labels import one_line
 from report.margins import HOSTED_TIME, UNKNOWN_NOISE, Margins
 from report.screening import judge_one
 from report.seeds import join_seeds
-from report.sides import HARD_KEYS, CellResult, Results, Value, load_results
+from report.sides import HARD_KEYS, OFF, CellResult, Results, Value, load_results
 from report.status import judge_status, lost, not_comparable, only_on
 from report.threshold import fraction
 from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
@@ -28,7 +28,6 @@ from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
 DESIGN = "one process a side: rounds are the samples, the noise floor is the margin"
 _NOT_KNOWN = f"not measured on this machine; {UNKNOWN_NOISE:.0%} is taken (--aa measures it)"
 # A setting that the older side's suite did not have yet was as if off.
-_OFF = (None, False, "", "none")
 
 
 def compare_files(
@@ -192,8 +191,8 @@ def _other_settings(base: dict[str, Any], head: dict[str, Any]) -> list[str]:
         name
         for name in names
         if base.get(name) != head.get(name)
-        and not (name not in base and head[name] in _OFF)
-        and not (name not in head and base[name] in _OFF)
+        and not (name not in base and head[name] in OFF)
+        and not (name not in head and base[name] in OFF)
     ]
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,27 @@ def test_real_results_are_appended_once(tmp_path: Path) -> None:
     assert "time" in kinds
     assert "deterministic" not in kinds
     assert not any(one.metric.endswith("_per_second") for one in found)
+
+
+def test_cells_of_one_name_under_other_conditions_are_series_of_their_own(
+    tmp_path: Path, made: Any
+) -> None:
+    """Suites of two budgets, other sequences and another allocator, six commits of each."""
+    changes = (
+        {"max_epochs": 6},
+        {"max_epochs": 200},
+        {"max_epochs": 200, "data": made.DATA | {"sequence_hash": "other"}},
+        {"max_epochs": 200, "resolved": {"allocator": "glibc, defaults"}},
+    )
+    for place, change in enumerate(changes):
+        for number in range(6):
+            fit = made.fit("sasrec", 50, 0, **change)
+            told = {"commit": f"{number}" * 40, "run_id": f"{place}-{number}"}
+            fit = replace(fit, started=f"2026-11-{10 + 6 * place + number}T00:00:00")
+            path = made.write_json(tmp_path / "run.json", [fit], **told)
+            append(path, tmp_path / "history", Margins())
+    scores = [one for one in read(tmp_path / "history")[0] if one.metric == "ndcg@10"]
+    assert [len(one.points) for one in scores] == [6] * len(changes)
 
 
 def kept(folder: Path, *lines: str) -> Path:
