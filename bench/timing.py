@@ -33,6 +33,7 @@ from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
 _MOST_ROUNDS = 50
+COLLECTED = "on, and before each round"
 
 
 def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
@@ -58,7 +59,9 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
     with findings.watched(cell.device):
         for _ in range(_rounds(cell, took)):
             findings.turn()
+            gc.collect()  # within a round it is on, as it is for whoever trains
             seconds.append(time_round(workload, steps))
+    findings.resolved["gc"] = COLLECTED
     scale = batches.num_samples / done
     method = "median of whole epochs, perf_counter_ns"
     if done < batches.num_samples:
@@ -129,9 +132,11 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> Work:
     with findings.watched(cell.device):
         while len(seconds) < cell.rounds or _are_short(seconds, cell):
             findings.turn()
+            gc.collect()
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
             seconds.append(_seconds(watch))
+    findings.resolved["gc"] = COLLECTED
     took = median_metric(
         seconds, unit="s", better="lower", kind="time", method="median of rounds, perf_counter_ns"
     )
@@ -172,6 +177,7 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
+    findings.resolved["gc"] = "off while requests are timed"
     with gc_disabled(), findings.watched(cell.device):
         load = load_server(cell, request) if cell.scenario == "server" else None
         blocks = consecutive(load.latencies) if load else one_by_one(cell, request, findings)

@@ -18,6 +18,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from measure.device import device_used_bytes
 from measure.highwater import choose_high_water
@@ -93,6 +94,10 @@ class HostMemory:
         return self._phases.metrics("memory_physical", self.method)
 
 
+# What PyTorch's allocator had to do again, or could not.
+_COUNTED = {"cuda_alloc_retries": "num_alloc_retries", "cuda_ooms": "num_ooms"}
+
+
 class CudaMemory:
     """Memory of one CUDA device by phase, as torch's allocator counts it.
 
@@ -113,7 +118,7 @@ class CudaMemory:
         self._index = torch.cuda.current_device() if index is None else index
         self._phases = _Phases(torch.cuda.memory_allocated(self._device))
         self._reserved = torch.cuda.memory_reserved(self._device)
-        self._retries = 0
+        self._counts = dict.fromkeys(_COUNTED, 0)
         self._used, self._used_reason = device_used_bytes(self._index)
 
     @property
@@ -128,12 +133,12 @@ class CudaMemory:
         self._phases.begin(name)
         self._settle()
         torch.cuda.reset_peak_memory_stats(self._device)
-        retries = torch.cuda.memory_stats(self._device).get("num_alloc_retries", 0)
+        before = torch.cuda.memory_stats(self._device)
         try:
             yield
             torch.cuda.synchronize(self._device)
         finally:
-            self._read(name, retries)
+            self._read(name, before)
 
     def metrics(self) -> dict[str, Metric]:
         """The phases' metrics, then cuda_allocated_peak, cuda_reserved_peak, device_used_peak."""
@@ -143,19 +148,20 @@ class CudaMemory:
         metrics["cuda_reserved_peak"] = Metric(
             self._reserved, "B", "lower", "memory_physical", "torch reserved_bytes.all.peak"
         )
-        metrics["cuda_alloc_retries"] = Metric(
-            self._retries, "1", "lower", "derived", "torch num_alloc_retries, over the phases"
-        )
+        for name, counter in _COUNTED.items():
+            how = f"torch {counter}, over the phases"
+            metrics[name] = Metric(self._counts[name], "1", "lower", "derived", how)
         metrics["device_used_peak"] = self._device_used()
         return metrics
 
-    def _read(self, name: str, retries_before: int) -> None:
+    def _read(self, name: str, before: dict[str, Any]) -> None:
         import torch
 
         stats = torch.cuda.memory_stats(self._device)
         self._phases.end(name, int(stats.get("allocated_bytes.all.peak", 0)))
         self._reserved = max(self._reserved, int(stats.get("reserved_bytes.all.peak", 0)))
-        self._retries += int(stats.get("num_alloc_retries", 0)) - retries_before
+        for counted, counter in _COUNTED.items():
+            self._counts[counted] += int(stats.get(counter, 0)) - int(before.get(counter, 0))
         used, self._used_reason = device_used_bytes(self._index)
         if used is not None:
             self._used = max(used, self._used or 0)

@@ -2,8 +2,8 @@
 
     history/<fingerprint_name>.jsonl    one line a cell and commit, appended and never rewritten
 
-A machine has its own file: levels of different machines have nothing to do with each other. Those of
-other settings, sequences or allocators that go by one cell's name are series of their own.
+A machine has its own file: levels of different machines have nothing to do with each other. Other
+settings, sequences or allocators under one cell's name are series of their own.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def test_an_unknown_device_is_refused_with_those_allowed():
 
 def test_cuda_phases_add_up_from_the_allocators_counters(monkeypatch):
     torch = pytest.importorskip("torch")
-    stats = iter([{"num_alloc_retries": 1}, _peaks(700, 900, 1), {}, _peaks(500, 1000, 3)])
+    stats = iter([{"num_alloc_retries": 1}, _peaks(700, 900, 1), {}, _peaks(500, 1000, 3, ooms=2)])
     for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
@@ -207,15 +207,17 @@ def test_cuda_phases_add_up_from_the_allocators_counters(monkeypatch):
         "cuda_allocated_peak": 700,
         "cuda_reserved_peak": 1000,
         "cuda_alloc_retries": 3,
+        "cuda_ooms": 2,
         "device_used_peak": 4000,
     }
     assert metrics["memory_peak"].kind == "deterministic"
     assert metrics["cuda_reserved_peak"].kind == "memory_physical"
 
 
-def _peaks(allocated, reserved, retries):
+def _peaks(allocated, reserved, retries, ooms=0):
     return {
         "allocated_bytes.all.peak": allocated,
         "reserved_bytes.all.peak": reserved,
         "num_alloc_retries": retries,
+        "num_ooms": ooms,
     }
