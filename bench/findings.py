@@ -30,7 +30,7 @@ SAMPLES = {
 def played_back(config: Mapping[str, Any]) -> str:
     """The name of the samples of a cell that ended well which become its benchmark's rounds."""
     offline = config.get("scenario") == "offline"
-    return "pass_time" if offline else SAMPLES[config["workload"]]
+    return "time_per_1k_users" if offline else SAMPLES[config["workload"]]
 
 
 @dataclass

@@ -17,7 +17,8 @@ BOUND = 0.10
 HALF_BOUND = 0.05
 NOISY = "noisy"
 _SAMPLES = (
-    "epoch_time", "rank_time", "load_time", "pass_time", "service_block_p50", "latency_block_p50",
+    "epoch_time", "rank_time", "load_time", "time_per_1k_users", "service_block_p50",
+    "latency_block_p50",
 )  # fmt: skip
 _ROUNDS, _REQUESTS = 3, 100
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,11 +39,28 @@ def test_sizes_grow_until_they_stop_paying_and_the_best_one_counts(
     offline.time_offline(CELL, setting, findings)
     assert findings.metrics["best_batch"].value == 16
     assert list(findings.resolved["users_per_second_by_batch"]) == ["1", "4", "16", "64"]
-    assert len(findings.samples["pass_time"]) == 3
-    assert findings.metrics["pass_time"].value >= 8 * 0.001  # 128 users in batches of 16
-    assert findings.metrics["users_per_second"].value == pytest.approx(
-        128 / findings.metrics["pass_time"].value
-    )
+    took = findings.metrics["time_per_1k_users"].value
+    assert took >= 1000 / 16 * 0.001
+    assert statistics.median(findings.samples["time_per_1k_users"]) == took
+    assert findings.metrics["pass_time"].value == pytest.approx(took * 0.128)  # 128 users
+    assert findings.metrics["users_per_second"].value == pytest.approx(1000 / took)
+
+
+def test_a_slower_model_takes_longer_however_many_users_a_round_has(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round has as many users as fit in its time: of a slow model fewer, in the same seconds."""
+    monkeypatch.setattr(offline, "_TRY_SECONDS", 0.02)
+    monkeypatch.setattr(offline, "_PASS_SECONDS", 0.05)
+    found = []
+    for seconds in (0.001, 0.008):
+        monkeypatch.setattr(Recommend, "answer", lambda self, index, s=seconds: time.sleep(s))
+        findings = Findings()
+        offline.time_offline(replace(CELL, batch_size=1, requests=1000), setting, findings)
+        found.append(findings.metrics)
+    fast, slow = found
+    assert slow["pass_time"].value == pytest.approx(fast["pass_time"].value, rel=0.5)
+    assert slow["time_per_1k_users"].value > 4 * fast["time_per_1k_users"].value
 
 
 def test_a_batch_of_another_size_gives_the_same_answers(setting: Setting) -> None:

@@ -72,7 +72,7 @@ def test_an_offline_cell_has_users_per_second_at_its_best_batch(run: Path) -> No
     tried = found.resolved["users_per_second_by_batch"]
     assert str(int(found.value("best_batch") or 0)) in tried
     assert (found.value("users_per_second") or 0) > 0
-    assert len(found.samples["pass_time"]) == found.config["rounds"]
+    assert len(found.samples["time_per_1k_users"]) == found.config["rounds"]
 
 
 def test_a_scenario_is_part_of_the_id_and_only_where_it_makes_sense() -> None:

@@ -40,6 +40,13 @@ def test_the_defaults_are_those_of_the_kinds() -> None:
     assert Margins(hosted=True).policy("c", "epoch_time", "time").margin == 0.10
 
 
+def test_offline_is_judged_by_the_time_of_a_thousand_users() -> None:
+    """A round's own time says nothing: a fast model answers more users in it."""
+    margins = load_margins()
+    assert margins.policy("c", "time_per_1k_users", "time").gate == "hard"
+    assert margins.policy("c", "pass_time", "time").gate == "off"
+
+
 def test_the_last_rule_that_fits_wins(tmp_path: Path) -> None:
     text = """
 ignore = ["step_*"]
