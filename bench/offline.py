@@ -1,8 +1,8 @@
 """The `offline` scenario: all requests are known, and the model is given them as it likes best.
 
 Larger and larger batches are tried until they stop paying; the best size then answers all requests
-several times over. `cell.batch_size` is the largest that is tried. A fast model answers more users in
-a round than a slow one, so that what is compared is the time of a thousand of them.
+several times over. `cell.batch_size` is the largest that is tried. A fast model answers more users
+in a round than a slow one, so that what is compared is the time of a thousand of them.
 """
 
 from __future__ import annotations

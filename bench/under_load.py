@@ -1,8 +1,8 @@
 """The `server` scenario: requests arrive when they do, and what counts is from arrival to answer.
 
 At `--rate` requests a second, or, with `--latency-target`, at the highest rate whose p99 keeps the
-target, found by bisection; without either at half of what the server could do. One process serves,
-one request at a time, in order of arrival.
+target, found by bisection and held against other arrivals; without either at half of what the
+server could do. One process serves, one request at a time, in order of arrival.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _TRIAL_SECONDS, _LOAD_SECONDS = 10.0, 30.0
 # Requests one after the other, to know how fast the server is: after 3 s no more than 20.
 _ALONE, _ALONE_SECONDS, _ALONE_LEAST = 300, 3.0, 20
 _HALF = 0.5
+# A rate that does not keep the target with other arrivals is lowered by so much, so many times.
+_LESS, _CONFIRMATIONS = 0.97, 8
 _P99, _FEWEST, _ = PERCENTILES["p99"]
 
 
@@ -36,7 +38,7 @@ class UnderLoad:
     Args:
         alone: seconds of requests one after the other.
         rate: requests a second of the load, and `how` it was chosen.
-        found: the search over rates, None where there was none.
+        found: the search over rates and what came of its confirmation, None where there was none.
     """
 
     cell: Cell
@@ -76,7 +78,7 @@ class UnderLoad:
     def _throughput(self, target: float) -> Metric:
         method = (
             f"users a second with p99 <= {target * 1e3:g} ms from the scheduled arrival: bisection,"
-            f" {self.found.trials if self.found else 0} Poisson loads of one seed"
+            f" {self.found.trials if self.found else 0} Poisson loads, the last of other arrivals"
         )
         if self.found is not None and self.found.met is not None:
             users = self.cell.batch_size
@@ -103,44 +105,79 @@ def load_server(cell: Cell, request: Callable[[int], object]) -> UnderLoad:
     )
     alone: list[float] = row.services.tolist()
     service = float(np.mean(alone))  # what a queue can take follows from the mean
-    found = None
+    found, served = None, None
     target = cell.latency_target
     if target is not None and service <= target and cell.requests >= _FEWEST:
         found = search_rate(lambda rate: _meets(cell, request, rate, service, target), 1 / service)
+        found, served = _confirmed(cell, request, found, service, target)
+    if found is not None and found.met is not None and served is not None:
+        how = "the highest at which p99 kept the target, with arrivals of its own"
+        return UnderLoad(cell, alone, served, found.met, how, found)
     if cell.rate is not None:
         rate, how = cell.rate, "as asked for"
-    elif found is not None and found.met is not None:
-        rate, how = found.met, "the highest at which p99 kept the target, with arrivals of its own"
     else:
         rate, how = _HALF / service, "half of what the server does one after the other"
-    count = _count(cell, rate, service, _LOAD_SECONDS)
-    # Other arrivals than the search's: a p99 that was searched for would flatter itself.
-    served = serve_arrivals(request, poisson_arrivals(rate, count, seed=_seed(cell, again=True)))
-    return UnderLoad(cell, alone, served, rate, how, found)
+    return UnderLoad(cell, alone, _load(cell, request, rate, service), rate, how, found)
+
+
+def _confirmed(
+    cell: Cell,
+    request: Callable[[int], object],
+    found: RateFound,
+    service: float,
+    target: float,
+) -> tuple[RateFound, Served | None]:
+    """The highest rate from what was found downwards that keeps the target under a longer load with
+    other arrivals than the search's, for which it would flatter itself; and that load. None of both
+    where no rate does.
+    """
+    rate, missed = found.met, found.missed
+    if rate is None:
+        return found, None
+    for tries in range(1, _CONFIRMATIONS + 1):
+        served = _load(cell, request, rate, service, target=target)
+        if _keeps(served, target):
+            return RateFound(rate, missed, found.trials + tries), served
+        missed, rate = rate, rate * _LESS
+    return RateFound(None, missed, found.trials + _CONFIRMATIONS), None
+
+
+def _load(
+    cell: Cell,
+    request: Callable[[int], object],
+    rate: float,
+    service: float,
+    *,
+    target: float = math.inf,
+    trial: bool = False,
+) -> Served:
+    """One whose latencies are the result, or a shorter one of other arrivals, on trial; broken off
+    where its p99 can't keep the target any more.
+    """
+    count = _count(cell, rate, service, _TRIAL_SECONDS if trial else _LOAD_SECONDS)
+    return serve_arrivals(
+        request,
+        poisson_arrivals(rate, count, seed=2 * cell.seed + int(not trial)),
+        late_after=target,
+        late_allowed=math.ceil((1 - _P99) * (count - 1)),
+    )
+
+
+def _keeps(served: Served, target: float) -> bool:
+    return served.complete and quantile(sorted(served.latencies.tolist()), _P99) <= target
 
 
 def _meets(
     cell: Cell, request: Callable[[int], object], rate: float, service: float, target: float
 ) -> bool:
-    """Whether p99 keeps the target at this rate."""
-    count = _count(cell, rate, service, _TRIAL_SECONDS)
-    served = serve_arrivals(
-        request,
-        poisson_arrivals(rate, count, seed=_seed(cell)),
-        late_after=target,
-        late_allowed=math.ceil((1 - _P99) * (count - 1)),
-    )
-    return served.complete and quantile(sorted(served.latencies.tolist()), _P99) <= target
+    """Whether p99 keeps the target at this rate, for a while."""
+    return _keeps(_load(cell, request, rate, service, target=target, trial=True), target)
 
 
 def _count(cell: Cell, rate: float, service: float, seconds: float) -> int:
     """Requests of a load that lasts about `seconds`; enough for a p99 where so many are wanted."""
     fit = int(seconds * min(rate, 1 / service))
     return max(1, min(cell.requests, max(_FEWEST, fit)))
-
-
-def _seed(cell: Cell, *, again: bool = False) -> int:
-    return 2 * cell.seed + int(again)
 
 
 def _wakeup(served: Served) -> Metric:

@@ -62,19 +62,45 @@ def test_a_rate_asked_for_is_the_rate(virtual: SimpleNamespace) -> None:
     assert len(findings.raw["latency"]) == len(findings.raw["service"]) == 3000
 
 
-@pytest.mark.parametrize(("target", "load"), [(0.004, 0.5), (0.0062, 0.65), (0.0105, 0.8)])
+@pytest.mark.parametrize(("target", "load"), [(0.004, 0.46), (0.0062, 0.65), (0.0105, 0.8)])
 def test_the_throughput_at_a_p99_is_where_theory_has_it(
     virtual: SimpleNamespace, target: float, load: float
 ) -> None:
-    """M/D/1's p99 in services: 4.6 at a load of 0.5, 6.3 at 0.65, 10.7 at 0.8."""
+    """M/D/1's p99 in services: 4.0 at a load of 0.46, 6.3 at 0.65, 10.7 at 0.8."""
     cell = dataclasses.replace(CELL, latency_target=target, batch_size=2, requests=20_000)
-    metric = measured(cell, virtual.serve).metrics["throughput_at_p99"]
+    metrics = measured(cell, virtual.serve).metrics
+    metric = metrics["throughput_at_p99"]
     users = 2 * load / SERVICE
     assert metric.value == pytest.approx(users, rel=0.12)
     assert metric.lo == metric.value
     assert metric.value < metric.hi <= metric.value + 0.04 * 2 / SERVICE
     assert f"{metric.n} Poisson loads" in metric.method
-    assert virtual.loads == metric.n + 2  # one after the other, the search, the load reported
+    assert virtual.loads == metric.n + 1  # one after the other, the search with its confirmation
+    assert metrics["latency_p99"].value <= target
+    assert metrics["arrival_rate"].value == metric.value / 2
+
+
+def test_a_rate_that_other_arrivals_miss_is_lowered_until_they_keep_the_target(
+    virtual: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search is told that any rate below 900 a second will do."""
+    monkeypatch.setattr(under_load, "_meets", lambda cell, request, rate, *_: rate < 900)
+    cell = dataclasses.replace(CELL, latency_target=0.0105, requests=20_000)
+    metrics = measured(cell, virtual.serve).metrics
+    metric = metrics["throughput_at_p99"]
+    assert metrics["latency_p99"].value <= 0.0105
+    assert metric.value == metrics["arrival_rate"].value < 880
+    assert metric.hi == pytest.approx(metric.value / 0.97)
+
+
+def test_a_rate_that_nothing_confirms_is_none(
+    virtual: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_load, "_meets", lambda *_: True)
+    metrics = measured(dataclasses.replace(CELL, latency_target=0.002), virtual.serve).metrics
+    assert metrics["throughput_at_p99"].value is None
+    assert "p99 was over 2 ms at" in metrics["throughput_at_p99"].reason
+    assert metrics["arrival_rate"].value == pytest.approx(500)  # half, not what missed the target
 
 
 def test_a_target_that_a_request_alone_misses_needs_no_search(virtual: SimpleNamespace) -> None:
