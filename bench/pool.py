@@ -16,7 +16,7 @@ from bench.findings import Findings
 from bench.latency import ON_DEVICE, ON_EVENTS
 from measure.histogram import Histogram
 from measure.quantile import PERCENTILES, percentile_metrics, quantile
-from measure.record import Metric, not_measured
+from measure.record import TOO_FEW, Metric, not_measured
 
 _APART = ("p50", "p99")
 
@@ -82,7 +82,7 @@ def _apart(each: Sequence[Sequence[float]], label: str) -> Metric:
     method = f"standard deviation over mean of {len(each)} processes' own {label}"
     least = min(map(len, each))
     if least < fewest:
-        reason = f"{label} needs at least {fewest} samples a process, there are {least}"
+        reason = f"{label} {TOO_FEW} {fewest} samples a process, there are {least}"
         return not_measured(reason, unit="1", better="none", kind="derived", method=method)
     own = [quantile(sorted(of_one), q) for of_one in each]
     value = statistics.stdev(own) / statistics.fmean(own)

@@ -19,7 +19,7 @@ from measure.arrivals import poisson_arrivals
 from measure.load_generator import Served, serve_arrivals
 from measure.quantile import PERCENTILES, median_metric, percentile_metrics, quantile
 from measure.rate_search import RateFound, search_rate
-from measure.record import Metric, not_measured
+from measure.record import TOO_FEW, Metric, not_measured
 
 # How long one load lasts: while searching, and when its latencies are the result.
 _TRIAL_SECONDS, _LOAD_SECONDS = 10.0, 30.0
@@ -86,7 +86,7 @@ class UnderLoad:
             met = self.found.met * users
             return Metric(met, "1/s", "higher", "tail", method, self.found.trials, lo=met, hi=hi)
         if self.cell.requests < _FEWEST:
-            reason = f"p99 needs at least {_FEWEST} requests, there are {self.cell.requests}"
+            reason = f"p99 {TOO_FEW} {_FEWEST} requests, there are {self.cell.requests}"
         elif self.found is None:
             alone = float(np.mean(self.alone)) * 1e3
             reason = f"a request alone takes {alone:.3g} ms, the target is {target * 1e3:g} ms"

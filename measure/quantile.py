@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from measure.record import Metric, not_measured
+from measure.record import TOO_FEW, Metric, not_measured
 
 # label -> (quantile, fewest samples, kind of the metric)
 PERCENTILES: dict[str, tuple[float, int, str]] = {
@@ -129,7 +129,7 @@ def _percentile(
         "bounds: exact binomial order statistics, 95% on either side"
     )
     if len(ordered) < fewest:
-        reason = f"{label} needs at least {fewest} samples, there are {len(ordered)}"
+        reason = f"{label} {TOO_FEW} {fewest} samples, there are {len(ordered)}"
         return not_measured(reason, unit="s", better="lower", kind=kind, method=method)
     value, worth = quantile(ordered, q), len(ordered)
     if independent is not None:
@@ -137,7 +137,7 @@ def _percentile(
         method += f" of the {worth} independent samples that these are worth"
     if worth < fewest:
         reason = (
-            f"{label} needs at least {fewest} independent samples; these {len(ordered)} depend on"
+            f"{label} {TOO_FEW} {fewest} independent samples; these {len(ordered)} depend on"
             f" each other and are worth {worth}"
         )
         return not_measured(reason, unit="s", better="lower", kind=kind, method=method)

@@ -39,6 +39,8 @@ KINDS = (
     "derived",
 )
 
+# In the reason of a number that is none for want of samples, which a next run may have.
+TOO_FEW = "needs at least"
 # Flags of a cell that was measured while something else went on.
 DISTURBING = ("contended", "throttled")
 

@@ -1,5 +1,5 @@
 """Whether both sides did the same work and took it in the same way: the kernels behind a cell, the
-instrument behind a number.
+instrument behind a number, the allocator behind a time, the load behind a latency.
 
 A benchmark never falls back silently. Where `auto` chose another kernel for the head, its time is
 still what users get, and is judged; but the report says which kernels were timed, and a slower one
@@ -8,12 +8,14 @@ than before, or one that was not asked for, is a failure of its own, whatever th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
-from measure.record import Metric, Record
+from measure.record import Metric
 from report.labels import one_line
-from report.margins import Policy
+from report.margins import KINDS, Policy
 from report.status import compare
 from report.verdict import Comparison, PairedMetric, Verdict
 
@@ -47,10 +49,16 @@ class OtherKernel:
         return base is not None and head is not None and head < base
 
 
-def other_kernels(bases: Sequence[Record], heads: Sequence[Record]) -> list[OtherKernel]:
+def asks_by_name(config: Mapping[str, Any]) -> bool:
+    """Whether a cell asks for one kernel by name."""
+    return bool(config.get("backend", "auto") != "auto")
+
+
+def other_kernels(
+    bases: Sequence[Mapping[str, Any]], heads: Sequence[Mapping[str, Any]], *, named: bool
+) -> list[OtherKernel]:
     """What the blocks of both sides resolved differently; what a side does not say is left out."""
     found = []
-    named = any(record.config.get("backend", "auto") != "auto" for record in (*bases, *heads))
     for name in RESOLVED:
         base, head = (_resolved(side, name) for side in (bases, heads))
         if base and head and len(base | head) > 1:
@@ -82,12 +90,36 @@ def other_method(bases: Sequence[Metric], heads: Sequence[Metric]) -> str:
     return f"other methods: {' and '.join(said)}"
 
 
+def other_allocator(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """The allocators that times were taken under, where both are known and differ, or ""."""
+    both = [side.get("allocator") for side in (base, head)]
+    if not all(both) or both[0] == both[1]:
+        return ""
+    return f"other allocators: {' and '.join(one_line(str(name), 80) for name in both)}"
+
+
+def other_load(name: str, bases: Sequence[float | None], heads: Sequence[float | None]) -> str:
+    """The loads that latencies were taken under, where the arrival rates of both sides (requests a
+    second, None where there was no load) differ by more than a time may, or "".
+
+    Without --rate each side's load follows its own speed, so that a faster server looks slower.
+    """
+    base, head = ([rate for rate in side if rate] for side in (bases, heads))
+    if not (name.startswith("latency_") and base and head):
+        return ""
+    rates = median(base), median(head)
+    if max(rates) <= min(rates) * (1 + KINDS["time"].margin):
+        return ""
+    said = " and ".join(f"{rate:,.4g}" for rate in rates)
+    return f"other loads: {said} requests a second; --rate gives both sides one"
+
+
 def _taken(metric: Metric) -> str:
     return " of ".join(filter(None, (metric.method, metric.source)))
 
 
-def _resolved(side: Sequence[Record], name: str) -> frozenset[str]:
-    found = (record.resolved.get(name) for record in side)
+def _resolved(side: Sequence[Mapping[str, Any]], name: str) -> frozenset[str]:
+    found = (resolved.get(name) for resolved in side)
     return frozenset(one_line(str(kernel), 40) for kernel in found if kernel)
 
 

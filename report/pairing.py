@@ -15,8 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from measure.record import Metric, Record, RecordError, from_dict
-from report.alike import OtherKernel, judge_kernel, other_kernels, other_method
+from measure.record import TOO_FEW, Metric, Record, RecordError, from_dict
+from report.alike import (
+    OtherKernel,
+    asks_by_name,
+    judge_kernel,
+    other_kernels,
+    other_load,
+    other_method,
+)
 from report.endings import (
     ENOUGH,
     UNDECIDED,
@@ -157,13 +164,17 @@ def _ends(pairs: Sequence[Blocks]) -> bool:
 def _taken_otherwise(name: str, pairs: Sequence[Blocks]) -> str:
     sides = ([pair.base for pair in pairs], [pair.head for pair in pairs])
     base, head = ([r.metrics[name] for r in side if name in r.metrics] for side in sides)
-    return other_method(base, head)
+    loads = ([r.value("arrival_rate") for r in side] for side in sides)
+    found = any(metric.value is not None for metric in (*base, *head))
+    return other_method(base, head) or (other_load(name, *loads) if found else "")
 
 
 def _kernels(pairs: Sequence[Blocks]) -> list[OtherKernel]:
     """What the blocks that ran resolved differently."""
     well = [pair for pair in pairs if ran(pair)]
-    return other_kernels([pair.base for pair in well], [pair.head for pair in well])
+    named = any(asks_by_name(r.config) for pair in well for r in (pair.base, pair.head))
+    base, head = ([getattr(p, side).resolved for p in well] for side in ("base", "head"))
+    return other_kernels(base, head, named=named)
 
 
 def _with_kernels(made: Comparison, others: Sequence[OtherKernel]) -> Comparison:
@@ -192,10 +203,10 @@ def _paired(
 
 
 def _why_lost(name: str, pairs: Sequence[Blocks]) -> str:
-    """What the head says of a number that it does not have."""
+    """What the head says of a number that it does not have; want of samples where that is all."""
     sides = ((pair.base.value(name), pair.head.metrics.get(name)) for pair in pairs)
     reasons = (head.reason for base, head in sides if base is not None and head is not None)
-    return one_line(next(filter(None, reasons), ""), 160)
+    return one_line(min(filter(None, reasons), key=lambda why: TOO_FEW in why, default=""), 160)
 
 
 def _count(record: Record, name: str) -> int | None:

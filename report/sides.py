@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from measure.record import Metric, Record
+from report.alike import RESOLVED
 from report.labels import one_line
 from report.load import InputError, Run, load_run, read_json
 from report.margins import is_named
@@ -162,7 +163,7 @@ def _of_record(
             continue
         found = record.samples.get(ROUNDS.get(name, name), []) if metric.unit == "s" else []
         values[name] = Value(metric, tuple(x for x in found if x > 0))
-    known = ("backend", "attention", "allocator", "layers", "loss", "dtype")
+    known = (*RESOLVED, "allocator", "dtype")
     return CellResult(
         cell_id=record.cell_id,
         status=record.status,

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from statistics import median
 
+from measure.record import DISTURBING, TOO_FEW
 from report.margins import Policy
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 BROKEN = ("error", "timeout")
+NOT_THERE = "it is not there"
 
 
 def compare(
@@ -91,15 +93,35 @@ def absent(metric: PairedMetric, policy: Policy) -> Comparison:
 def lost(metric: PairedMetric, policy: Policy) -> Comparison | None:
     """FAILED where the base has numbers that the head no longer has, in more than one pair or in
     all; None otherwise, and for facts and soft gates, which may come and go.
+
+    For want of samples, or of a time while the machine was disturbed, that is chance: what is left
+    is judged, and where nothing is, INCONCLUSIVE.
     """
     pairs = [pair for pair in (*metric.screen, *metric.confirm) if pair.base is not None]
-    gone = sum(pair.head is None for pair in pairs)
-    few = metric.kind != "accuracy" and gone == 1 < len(pairs)
-    if not gone or few or policy.gate != "hard" or metric.better == "none":
+    gone = [pair for pair in pairs if pair.head is None]
+    if not gone or policy.gate != "hard" or metric.better == "none":
         return None
-    often = "" if len(pairs) == 1 else f" in {gone} of {len(pairs)} pairs"
-    reason = f"the head no longer has it{often}" + f": {metric.lost}" * bool(metric.lost)
-    return compare(metric, policy, Verdict.FAILED, reason, "status")
+    blamed = sum(not _is_excused(metric, pair) for pair in gone)
+    few = metric.kind != "accuracy" and blamed == 1 < len(pairs)
+    if blamed and not few:
+        often = "" if len(pairs) == 1 else f" in {blamed} of {len(pairs)} pairs"
+        reason = f"the head no longer has it{often}" + f": {metric.lost}" * bool(metric.lost)
+        return compare(metric, policy, Verdict.FAILED, reason, "status")
+    if blamed or len(gone) < len(pairs):
+        return None
+    flags = sorted({flag for pair in gone for flag in pair.flags if flag in DISTURBING})
+    amid = "" if TOO_FEW in metric.lost else f", measured while {' and '.join(flags)}"
+    reason = f"the head has no number{amid}: {metric.lost}"
+    return compare(metric, policy, Verdict.INCONCLUSIVE, reason, "status")
+
+
+def _is_excused(metric: PairedMetric, pair: Pair) -> bool:
+    """Whether a number may be missing by chance."""
+    if TOO_FEW in metric.lost:
+        return True
+    said = metric.lost not in ("", NOT_THERE)
+    of_machine = metric.kind in ("time", "tail", "energy")
+    return said and of_machine and not set(DISTURBING).isdisjoint(pair.flags)
 
 
 def _of_status(

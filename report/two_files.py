@@ -14,14 +14,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from report.alike import other_method
+from report.alike import (
+    asks_by_name,
+    judge_kernel,
+    other_allocator,
+    other_kernels,
+    other_load,
+    other_method,
+)
 from report.judge import OF_THE_MACHINE
 from report.labels import one_line
 from report.margins import HOSTED_TIME, UNKNOWN_NOISE, Margins
 from report.screening import judge_one
 from report.seeds import join_seeds
 from report.sides import HARD_KEYS, OFF, CellResult, Results, Value, load_results
-from report.status import judge_status, lost, not_comparable, only_on
+from report.status import NOT_THERE, judge_status, lost, not_comparable, only_on
 from report.threshold import fraction
 from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
 
@@ -75,7 +82,7 @@ def compare_results(base: Results, head: Results, margins: Margins) -> list[Comp
             found.append(status)
         else:
             judged, waiting = _of_cell(old, new, margins)
-            found += judged
+            found += [*judged, *_kernels(old, new)]
             metrics += waiting
     found += [judge_one(metric, margins) for metric in join_seeds(metrics)]
     return [_with_command(comparison, decide) for comparison in found]
@@ -129,9 +136,9 @@ def _of_cell(
         if old.metric.value is None and (new is None or new.metric.value is None):
             continue
         # What the head does not have at all is as if it had no value.
-        there = new or Value(replace(old.metric, value=None, reason="it is not there", lo=None))
+        there = new or Value(replace(old.metric, value=None, reason=NOT_THERE, lo=None))
         metric = _paired(base, head, name, old, there)
-        reason = _difference(base, head, old, there)
+        reason = _difference(base, head, name, old, there)
         if reason and new is None:
             found.append(only_on(base.cell_id, Verdict.REMOVED, name))
         elif reason:
@@ -167,7 +174,7 @@ def _paired(base: CellResult, head: CellResult, name: str, old: Value, new: Valu
     )
 
 
-def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> str:
+def _difference(base: CellResult, head: CellResult, name: str, old: Value, new: Value) -> str:
     """Why two numbers are not of the same thing, or ""."""
     a, b = old.metric, new.metric
     if (a.unit, a.kind, a.better) != (b.unit, b.kind, b.better):
@@ -179,7 +186,23 @@ def _difference(base: CellResult, head: CellResult, old: Value, new: Value) -> s
         return f"other settings: {', '.join(other)}"
     if a.kind in OF_THE_MACHINE and base.fingerprint != head.fingerprint:
         return f"other machines: {_machines(base, head)}"
-    return other_method([a], [b])
+    timed = a.kind in ("time", "tail")
+    if timed and (allocators := other_allocator(base.resolved, head.resolved)):
+        return allocators
+    return other_method([a], [b]) or other_load(name, _load(base), _load(head))
+
+
+def _load(side: CellResult) -> list[float | None]:
+    rate = side.values.get("arrival_rate")
+    return [rate.metric.value if rate else None]
+
+
+def _kernels(base: CellResult, head: CellResult) -> list[Comparison]:
+    """What was resolved differently for one cell on one machine."""
+    if base.fingerprint != head.fingerprint or _other_settings(base.settings, head.settings):
+        return []
+    others = other_kernels([base.resolved], [head.resolved], named=asks_by_name(base.settings))
+    return [judge_kernel(base.cell_id, other) for other in others]
 
 
 def _other_settings(base: dict[str, Any], head: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from report.margins import Margins
 from report.outputs.markdown import markdown
 from report.outputs.verdict_json import verdict_json
 from report.pairing import needs, verdicts
+from report.two_files import compare_files
 from report.verdict import Comparison, Verdict
 
 CELL = "mamba4rec-made_up-recommend-L50-B1-cpu1-auto"
@@ -130,6 +131,80 @@ def test_what_a_side_does_not_say_is_not_held_against_it() -> None:
     assert set(told(verdicts(Margins(), {CELL: pairs(5, 1.0, silent, record)}, {}))) == {
         "latency_p50"
     }
+
+
+@pytest.fixture
+def of_two_files(made: Any, tmp_path: Path) -> Callable[..., dict[str, Comparison]]:
+    """The verdicts on one process a side, through result files."""
+
+    def compare(*sides: Record) -> dict[str, Comparison]:
+        paths = []
+        for number, side in enumerate(sides):
+            config = made.record("mamba4rec", "recommend", 50).config | side.config
+            whole = dataclasses.replace(side, config=config)
+            paths.append(made.write_json(tmp_path / f"{number}.json", [whole]))
+        return told(compare_files(*paths, Margins()).comparisons)
+
+    return compare
+
+
+def test_a_fallback_is_red_in_two_files_too(of_two_files: Any) -> None:
+    said = of_two_files(record(1e-3), record(1e-3, "reference"))
+    assert said["backend"].verdict is Verdict.FAILED
+    assert "auto fell back to a slower kernel" in said["backend"].reason
+    fixed = of_two_files(record(1e-3, "reference"), record(1e-3))
+    assert fixed["backend"].verdict is Verdict.NOT_COMPARABLE
+    assert "backend" not in of_two_files(record(1e-3), record(1e-3))
+
+
+def test_a_kernel_that_another_machine_lacks_is_no_fallback(of_two_files: Any) -> None:
+    other = dataclasses.replace(record(1e-3, "reference"), machine={"fingerprint": "b"})
+    assert "backend" not in of_two_files(record(1e-3), other)
+
+
+def test_times_under_two_allocators_are_not_compared(of_two_files: Any) -> None:
+    def under(allocator: str | None, **more: Metric) -> Record:
+        made = record(1e-3, params=Metric(7, "1", "lower", "deterministic", "counted"), **more)
+        return dataclasses.replace(made, resolved=made.resolved | {"allocator": allocator})
+
+    said = of_two_files(under("glibc, memory kept"), under("glibc, defaults"))
+    assert said["latency_p50"].verdict is Verdict.NOT_COMPARABLE
+    assert said["latency_p50"].reason == (
+        "other allocators: glibc, memory kept and glibc, defaults"
+    )
+    assert said["params"].verdict is Verdict.UNCHANGED
+    said = of_two_files(under("glibc, memory kept"), under(None))
+    assert said["latency_p50"].verdict is not Verdict.NOT_COMPARABLE
+
+
+def loaded(seconds: float, rate: float) -> Record:
+    """A server under so many requests a second."""
+    return record(
+        seconds,
+        service_p50=Metric(seconds, "s", "lower", "time", "made up"),
+        arrival_rate=Metric(rate, "1/s", "none", "deterministic", "Poisson"),
+    )
+
+
+def test_latencies_under_two_loads_are_not_compared_in_files(of_two_files: Any) -> None:
+    said = of_two_files(loaded(1e-3, 883), loaded(2e-3, 1309))
+    assert said["latency_p50"].verdict is Verdict.NOT_COMPARABLE
+    assert said["latency_p50"].reason == (
+        "other loads: 883 and 1,309 requests a second; --rate gives both sides one"
+    )
+    assert said["service_p50"].verdict is not Verdict.NOT_COMPARABLE
+    said = of_two_files(loaded(1e-3, 883), loaded(2e-3, 890))
+    assert said["latency_p50"].verdict is not Verdict.NOT_COMPARABLE
+
+
+def test_latencies_under_two_loads_are_not_compared_in_turn() -> None:
+    screened = {CELL: pairs(5, 1.3, lambda s: loaded(s, 500), lambda s: loaded(s, 500 * 1e-3 / s))}
+    said = told(verdicts(Margins(), screened, {}))
+    assert said["latency_p50"].verdict is Verdict.NOT_COMPARABLE
+    assert "--rate" in said["latency_p50"].reason
+    assert said["service_p50"].verdict is Verdict.INCONCLUSIVE, "slower, to be confirmed"
+    same = {CELL: pairs(5, 1.3, lambda s: loaded(s, 500), lambda s: loaded(s, 500))}
+    assert told(verdicts(Margins(), same, {}))["latency_p50"].verdict is Verdict.INCONCLUSIVE
 
 
 def energies(base: Metric, head: Metric) -> list[Pair]:
