@@ -206,5 +206,5 @@ def _tested(beside: Sequence[Contrast]) -> str:
     users = [c.users.count for c in beside if c.users is not None]
     over = [f"{min(n):,} {name}" for n, name in ((seeds, "seeds"), (users, "users")) if n]
     if not over:
-        return "one seed, no test"
+        return "too few seeds for a test"
     return f"paired tests over {' and '.join(over)}, 5% over all pairs"

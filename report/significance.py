@@ -31,6 +31,7 @@ NDCG = "ndcg@10"
 RANKS = "test_rank"
 TOP_K = 10
 _ROUNDING = 1e-9
+_FEWEST_ALIKE = 5  # fewer pairs that differ by the very same amount do so by chance
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def contrasts_at(panel: Panel, seq_len: int) -> list[Contrast]:
 def paired_test(
     first: Sequence[float] | Array, second: Sequence[float] | Array
 ) -> PairedTest | None:
-    """The paired t test of two rows of equal order; None for fewer than two pairs.
+    """The paired t test of two rows of equal order; None for fewer than two pairs, and for fewer
+    than five that all differ by the same amount: see report/hodges_lehmann.py.
 
     Raises:
         ValueError: the rows have different lengths.
@@ -112,6 +114,8 @@ def paired_test(
         return None
     middle = float(differences.mean())
     if np.ptp(differences) <= _ROUNDING * np.max(np.abs(differences)):
+        if middle and len(differences) < _FEWEST_ALIKE:
+            return None
         return PairedTest(middle, middle, middle, float(middle == 0), len(differences))
     degrees = len(differences) - 1
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
@@ -154,9 +158,15 @@ def _contrast(
         difference=fmean(a.values()) - fmean(b.values()),
         seeds=seeds,
         users=users,
-        why_no_seeds="" if seeds else f"seeds in common: {len(shared)}; a test needs 2",
+        why_no_seeds="" if seeds else _no_test(len(shared)),
         why_no_users=why,
     )
+
+
+def _no_test(seeds: int) -> str:
+    if seeds < 2:
+        return f"seeds in common: {seeds}; a test needs 2"
+    return f"{seeds} seeds, all alike: that may be chance"
 
 
 def _by_seed(group: Sequence[Cell]) -> dict[str, float]:
