@@ -32,6 +32,7 @@ from report.command import (
 )
 from report.history_command import main as history
 from report.in_turn import noise_floors, report_in_turn
+from report.labels import one_line
 from report.load import InputError
 from report.margins import Margins, Noise, load_margins
 from report.noise_file import OlderNoise, keep_noise, read_noise
@@ -65,7 +66,9 @@ def in_turn() -> int:
         margins = replace(margins, noise=tuple(noise), hosted=given.hosted)
         measured = ab.measure(given, partial(needs, margins), TRIED_SEEDS)
         if given.aa:
-            keep_noise(kept, noise_floors(measured.screened, measured.confirmed), measured.machine)
+            floors = noise_floors(measured.screened, measured.confirmed)
+            for other in keep_noise(kept, floors, measured.machine):
+                print(f"dropped from {kept}: the noise of another machine, {one_line(other, 80)}")
             print(f"the noise of this machine is kept in {kept}")
         report = report_in_turn(
             measured.folder,

@@ -50,9 +50,10 @@ def noise_json(floors: Sequence[Noise], fingerprint: str) -> str:
     return json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
-def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> None:
+def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> tuple[str, ...]:
     """Write the floors of a machine, beside those that the file has of other cells and metrics.
-    What an earlier version kept is written over.
+    What an earlier version kept is written over, and so is what another machine's noise was: the
+    fingerprints of such.
 
     Raises:
         InputError: the file is there and is none. OSError: it can't be written.
@@ -61,11 +62,14 @@ def keep_noise(path: Path, floors: Sequence[Noise], fingerprint: str) -> None:
         before = read_noise(path) if path.exists() else ()
     except OlderNoise:
         before = ()
-    known = {(floor.cells, floor.metric): floor for floor in (*before, *floors)}
+    others = sorted({floor.machine for floor in before} - {"", fingerprint})
+    own = [floor for floor in before if floor.machine not in others]
+    known = {(floor.cells, floor.metric): floor for floor in (*own, *floors)}
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.tmp")
     half.write_text(noise_json(list(known.values()), fingerprint))
     os.replace(half, path)
+    return tuple(others)
 
 
 def _entry(entry: dict[str, Any], machine: str) -> Noise:
