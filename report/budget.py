@@ -5,7 +5,8 @@ of their best epochs), the same for all models of a panel and length, as MLPerf 
 quality (Mattson et al., MLSys 2020). Seconds are those of training, validation apart. A seed that
 never gets there is censored: it counts as later than all of its epochs, never as absent, so that a
 median is a number or ">" and the longest training seen. Fits do not count joules: they are the
-epochs times the joules of a `train_epoch` of the same model, data and length, where one has them.
+epochs times the joules of a `train_epoch` of the same model, data, length and batch, where one has
+them; else it is said why there are none.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 from report.disturbed import disturbances
 from report.facets import FACETS, cells
-from report.labels import number, time_unit
+from report.labels import number, one_line, time_unit
 from report.load import Run
 from report.series import Line, Panel, panels
 
@@ -46,7 +47,8 @@ class Budget:
     Args:
         target: NDCG@10 on the validation items.
         reached, seeds: how many of the seeds reach it.
-        joules: None where no energy was measured; `energy_source` says by what it was.
+        joules: None where no energy was measured, for which `no_joules` is the reason;
+            `energy_source` says by what it was.
         disturbed: a seed was trained while the processor was busy or throttled, so that `seconds`
             may be too long; epochs are not.
     """
@@ -64,6 +66,7 @@ class Budget:
     joules: Cost | None
     energy_source: str
     disturbed: bool = False
+    no_joules: str = ""
 
     def in_words(self) -> str:
         """ "SASRec at L=50 reaches 95% of the best NDCG@10 after 31 epochs, 12.0 s"."""
@@ -153,7 +156,7 @@ def _budget(
         [None if e is None else s[e] for e, (_, s) in zip(at, curves, strict=True)],
         [s[-1] for _, s in curves],
     )
-    each, source = _joules(panel, line, seq_len, trained)
+    each, said = _joules(panel, line, seq_len, trained)
     return Budget(
         panel=panel,
         label=line.label,
@@ -166,8 +169,9 @@ def _budget(
         epochs=epochs,
         seconds=seconds,
         joules=None if each is None else _times(epochs, each),
-        energy_source=source,
+        energy_source="none" if each is None else said,
         disturbed=bool(disturbances(cell.record for cell in line.cells.get(seq_len, []))),
+        no_joules=said if each is None else "",
     )
 
 
@@ -193,12 +197,24 @@ def _times(epochs: Cost, each: float) -> Cost:
 def _joules(
     panel: Panel, line: Line, seq_len: int, trained: Sequence[Panel]
 ) -> tuple[float | None, str]:
-    """Joules of an epoch, measured under the same conditions, and their source."""
-    for other in trained:
-        same = all(other.facets[name] == panel.facets[name] for name in _SAME)
-        for twin in (twin for twin in other.lines if same and twin.model == line.model):
-            for cell in twin.cells.get(seq_len, []):
-                value = cell.record.value(JOULES) if cell.ok else None
-                if value is not None:
-                    return value, cell.record.metrics[JOULES].source or "source unknown"
-    return None, "none"
+    """Joules of an epoch, measured under the same conditions, and their source; or why none."""
+    metrics = [
+        (other.facets["batch"], metric)
+        for other in trained
+        if all(other.facets[name] == panel.facets[name] for name in _SAME if name != "batch")
+        for twin in other.lines
+        if twin.model == line.model
+        for cell in twin.cells.get(seq_len, [])
+        if cell.ok and (metric := cell.record.metrics.get(JOULES)) is not None
+    ]
+    batch = panel.facets["batch"]
+    same = [metric for measured, metric in metrics if measured == batch]
+    for metric in same:
+        if metric.value is not None:
+            return metric.value, metric.source or "source unknown"
+    if same:
+        return None, one_line(same[0].reason or "", 160)
+    others = dict.fromkeys(measured for measured, metric in metrics if metric.value is not None)
+    if others:
+        return None, f"measured of epochs at {' and '.join(others)}, not at {batch}"
+    return None, f"measured of no epoch at {batch}"

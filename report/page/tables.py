@@ -99,6 +99,7 @@ def _beaten(front: Front, label: str) -> str:
 
 
 def _budgets(runs: Sequence[Run]) -> Table:
+    found = budgets(runs)
     rows = [
         (
             _at_length(one.panel, one.seq_len),
@@ -109,12 +110,14 @@ def _budgets(runs: Sequence[Run]) -> Table:
             _cost(one.seconds, _seconds),
             NONE if one.joules is None else _cost(one.joules, lambda value: f"{number(value)} J"),
         )
-        for one in budgets(runs)
+        for one in found
     ]
     says = (
         "Training to a share of the best validation accuracy: medians over seeds, > where half of "
         "them or more never got there."
     )
+    if reasons := dict.fromkeys(one.no_joules for one in found if one.no_joules):
+        says += f" No energy: {'; '.join(reasons)}."
     head = ("Where", "Model", "Target", "Seeds that reach it", "Epochs", "Time", "Energy")
     return Table("What accuracy costs", says, head, rows)
 

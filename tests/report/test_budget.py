@@ -90,7 +90,19 @@ def test_joules_are_the_epochs_times_those_of_the_same_cell_in_training(made, le
     )
     assert found["sasrec", 0.95].joules.value == 14.0
     assert "14.0 J (rapl)" in found["sasrec", 0.95].in_words()
+    assert found["sasrec", 0.95].no_joules == ""
     assert found["gru4rec", 0.95].joules is None  # another batch is another cost
+    assert found["gru4rec", 0.95].no_joules == ("measured of epochs at batch 64, not at batch 256")
+
+
+def test_joules_that_nobody_measured_have_a_reason(made, learnt):
+    train = made.train("sasrec", 50)
+    train.metrics["energy_per_epoch"] = made.not_measured(
+        "nothing counts energy here", unit="J", better="lower", kind="energy"
+    )
+    found = learnt(("sasrec", 0, [0.1], 1.0), ("gru4rec", 0, [0.1], 1.0), more=[train])
+    assert found["sasrec", 0.95].no_joules == "nothing counts energy here"
+    assert found["gru4rec", 0.95].no_joules == "measured of no epoch at batch 256"
 
 
 def test_records_without_a_validation_curve_give_no_budget(made, run_json):
