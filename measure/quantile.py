@@ -11,6 +11,7 @@ distribution.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
 from measure.record import TOO_FEW, Metric, not_measured
@@ -27,6 +28,8 @@ PERCENTILES: dict[str, tuple[float, int, str]] = {
 _RARE = ("p999",)
 
 CONFIDENCE = 0.95
+# Tukey's fences, in interquartile ranges from the quartiles (Exploratory Data Analysis, 1977).
+_MILD, _SEVERE = 1.5, 3.0
 
 
 def percentile_metrics(
@@ -86,6 +89,7 @@ def median_metric(
         n=len(ordered),
         lo=lo if interval else None,
         hi=hi if interval else None,
+        outliers=outliers(ordered),
     )
 
 
@@ -95,6 +99,21 @@ def quantile(ordered: Sequence[float], q: float) -> float:
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def outliers(ordered: Sequence[float]) -> dict[str, int]:
+    """How many of sorted numbers lie beyond Tukey's fences: "mild" and "severe" ones. They are
+    counted and stay: a tail is made of them.
+    """
+    low, high = quantile(ordered, 0.25), quantile(ordered, 0.75)
+
+    def beyond(fence: float) -> int:
+        reach = fence * (high - low)
+        above = len(ordered) - bisect_right(ordered, high + reach)
+        return bisect_left(ordered, low - reach) + above
+
+    severe = beyond(_SEVERE)
+    return {"mild": beyond(_MILD) - severe, "severe": severe}
 
 
 def bound_ranks(n: int, q: float, *, tail: float) -> tuple[int | None, int | None]:
@@ -142,7 +161,8 @@ def _percentile(
         )
         return not_measured(reason, unit="s", better="lower", kind=kind, method=method)
     lo, hi = _bounds(ordered, q, tail=1 - CONFIDENCE, worth=worth)
-    return Metric(value, "s", "lower", kind, method, n=len(ordered), lo=lo, hi=hi)
+    beyond = outliers(ordered)
+    return Metric(value, "s", "lower", kind, method, n=len(ordered), lo=lo, hi=hi, outliers=beyond)
 
 
 def _bounds(

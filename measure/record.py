@@ -13,20 +13,12 @@ import json
 import math
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 SCHEMA = "seqrec-bench/cell/1"
 
 Status = Literal["ok", "oom", "timeout", "error", "incorrect", "unsupported", "pruned_oom"]
-STATUSES: tuple[Status, ...] = (
-    "ok",
-    "oom",
-    "timeout",
-    "error",
-    "incorrect",
-    "unsupported",
-    "pruned_oom",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 BETTER = ("lower", "higher", "none")
 KINDS = (
     "time",
@@ -79,6 +71,7 @@ class Metric:
         source: of an energy: "nvml_counter", "nvml_power_integrated", "rapl", "estimated_tdp" or
             "none"; energies of two sources are not compared.
         peak_source: of a share of the machine's limit: where the limit comes from.
+        outliers: of the samples behind it, how many are "mild" and "severe" ones; they are kept.
     """
 
     value: float | None
@@ -92,6 +85,7 @@ class Metric:
     reason: str | None = None
     source: str | None = None
     peak_source: str | None = None
+    outliers: dict[str, int] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if self.better not in BETTER:
@@ -106,6 +100,8 @@ class Metric:
                 raise RecordError(self._misfit())
         if not (self.n is None or isinstance(self.n, int)):
             raise RecordError("n of a metric is not a whole number")
+        if self.outliers is not None and not _are_counts(self.outliers):
+            raise RecordError("outliers of a metric are not counts of mild and severe ones")
         if not all(map(_is_number_or_none, (self.value, self.lo, self.hi))):
             given = f"value={self.value}, lo={self.lo}, hi={self.hi}"
             raise RecordError(f"{given}: only finite numbers; use None and a reason")
@@ -131,6 +127,12 @@ def is_number(value: Any) -> bool:
         return math.isfinite(float(value))
     except OverflowError:
         return False
+
+
+def _are_counts(outliers: Any) -> bool:
+    if not isinstance(outliers, dict) or set(outliers) != {"mild", "severe"}:
+        return False
+    return all(type(count) is int and count >= 0 for count in outliers.values())
 
 
 def _is_number_or_none(value: Any) -> bool:
@@ -215,7 +217,7 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
         for metric in content["metrics"].values():  # few metrics have these, so they are left out
-            for name in ("source", "peak_source"):
+            for name in ("source", "peak_source", "outliers"):
                 if metric[name] is None:
                     del metric[name]
         return content

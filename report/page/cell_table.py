@@ -141,7 +141,7 @@ def _add_record(
 
 
 def _shape(name: str, metric: Metric, texts: _Texts) -> tuple[int, ...]:
-    """Name, unit, direction, method; whether bounds and n follow the value."""
+    """Name, unit, direction, method; whether bounds, n and outliers follow the value."""
     return (
         texts.place(one_line(name, 60)),
         texts.place(one_line(metric.unit, 12)),
@@ -149,16 +149,19 @@ def _shape(name: str, metric: Metric, texts: _Texts) -> tuple[int, ...]:
         texts.place(one_line(metric.method, 300)),
         int(_bounded(metric)),
         int(metric.n is not None),
+        int(metric.outliers is not None),
     )
 
 
 def _values(metric: Metric, texts: _Texts) -> list[Any]:
-    """The value, or [place of the reason] where there is none; then bounds and n."""
+    """The value, or [place of the reason] where there is none; then bounds, n and outliers."""
     reason = [texts.place(one_line(metric.reason or "", 200))]
     values: list[Any] = [reason if metric.value is None else _compact(metric.value)]
     if metric.lo is not None and metric.hi is not None:
         values += [_compact(metric.lo), _compact(metric.hi)]
-    return values + ([metric.n] if metric.n is not None else [])
+    values += [metric.n] if metric.n is not None else []
+    beyond = metric.outliers
+    return values + ([beyond["mild"], beyond["severe"]] if beyond is not None else [])
 
 
 def _bounded(metric: Metric) -> bool:

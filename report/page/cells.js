@@ -62,14 +62,19 @@ function toggleRecord(row, button, place) {
 function metricsOf(place) {
   const values = records.values[place];
   let at = 0;
-  return shapes[records.shape[place]].map(([title, unit, better, method, bounded, counted]) => {
+  return shapes[records.shape[place]].map(([title, unit, better, method, bounded, counted, fenced]) => {
     const value = values[at++];
     const bounds = bounded ? [values[at++], values[at++]] : null;
     const n = counted ? values[at++] : null;
+    const [mild, severe] = fenced ? [values[at++], values[at++]] : [0, 0];
     const missing = Array.isArray(value);
-    return { title: texts[title], unit: texts[unit], better: texts[better], n, bounds,
+    return { title: texts[title], unit: texts[unit], better: texts[better], n, bounds, outliers: outliersOf(mild, severe),
       value: missing ? null : value, method: missing ? `not measured: ${texts[value[0]]}` : texts[method] };
   });
+}
+
+function outliersOf(mild, severe) {
+  return [[mild, "mild"], [severe, "severe"]].filter(([many]) => many).map(([many, kind]) => `${many.toLocaleString("en")} ${kind}`).join(", ");
 }
 
 function amount(value, unit) {
@@ -94,9 +99,10 @@ function recordOf(place) {
     make("td", { class: "number" }, amount(metric.value, metric.unit)),
     make("td", { class: "number" }, metric.bounds ? metric.bounds.map((bound) => amount(bound, metric.unit)).join(" – ") : ""),
     make("td", { class: "number" }, metric.n === null ? "" : String(metric.n)),
+    make("td", { class: "number" }, metric.outliers),
     make("td", {}, metric.better === "none" ? "a fact" : `${metric.better} is better`),
     make("td", {}, name(metric.method))));
-  const head = ["Metric", "Value", "Bounds", "n", "Direction", "Method"];
+  const head = ["Metric", "Value", "Bounds", "n", "Outliers", "Direction", "Method"];
   const again = `${data.cells.commands[columns.run[place]]} -k ${quoted(id)}`;
   return [
     make("p", {}, make("strong", {}, name(id))),
@@ -105,7 +111,7 @@ function recordOf(place) {
       ...(flags ? [fact("flags", flags)] : []), ...facts.map(([title, text]) => fact(title, text))),
     ...(rows.length ? [make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": `Metrics of ${id}` },
       make("table", {}, make("caption", {}, `Metrics of ${id}`),
-        make("thead", {}, make("tr", {}, ...head.map((text, at) => make("th", { scope: "col", class: at > 0 && at < 4 ? "number" : undefined }, text)))),
+        make("thead", {}, make("tr", {}, ...head.map((text, at) => make("th", { scope: "col", class: at > 0 && at < 5 ? "number" : undefined }, text)))),
         make("tbody", {}, ...rows)))] : []),
     make("p", { class: "small" }, "Measured again by"), make("pre", { tabindex: "0" }, make("code", {}, again)),
   ];

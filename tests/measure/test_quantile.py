@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from measure.quantile import PERCENTILES, bound_ranks, median_metric, percentile_metrics, quantile
+from measure.quantile import (
+    PERCENTILES,
+    bound_ranks,
+    median_metric,
+    outliers,
+    percentile_metrics,
+    quantile,
+)
 
 
 def _latencies(n, seed=0):
@@ -110,3 +117,24 @@ def test_a_median_of_nothing_has_a_reason():
 def test_a_sample_that_is_no_number_is_refused(bad):
     with pytest.raises(ValueError, match="only finite"):
         percentile_metrics([0.1, bad, 0.2])
+
+
+def test_outliers_lie_beyond_tukeys_fences_on_either_side():
+    even = [float(x) for x in range(101)]
+    assert outliers(even) == {"mild": 0, "severe": 0}
+    wide = sorted([*even, -126.0, -51.0, 160.0, 500.0, 600.0])
+    low, high = np.quantile(wide, [0.25, 0.75])
+    mild = [x for x in wide if x < low - 1.5 * (high - low) or x > high + 1.5 * (high - low)]
+    severe = [x for x in wide if x < low - 3 * (high - low) or x > high + 3 * (high - low)]
+    assert outliers(wide) == {"mild": len(mild) - len(severe), "severe": len(severe)}
+    assert len(severe) == 2
+
+
+def test_outliers_are_counted_and_kept():
+    samples = [*[0.001 + 1e-6 * (x % 7) for x in range(299)], 1.0]
+    found = percentile_metrics(samples)
+    assert found["latency_p99"].n == 300
+    assert found["latency_p99"].outliers == {"mild": 0, "severe": 1}
+    taken = {"unit": "s", "better": "lower", "kind": "time", "method": "x"}
+    assert median_metric([1.0, 1.1, 1.2, 1.3, 9.0], **taken).outliers == {"mild": 0, "severe": 1}
+    assert percentile_metrics([1.0])["latency_p50"].outliers is None

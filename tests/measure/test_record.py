@@ -66,6 +66,23 @@ def test_a_metric_whose_text_is_none_is_refused_by_its_field(field):
         Metric(**({"value": 1.0} | FACTS | {field: 7}))
 
 
+def test_outliers_are_kept_and_a_metric_may_be_without(record):
+    beyond = {"mild": 3, "severe": 1}
+    record.metrics["fenced"] = Metric(1.0, **FACTS, outliers=beyond)
+    written = json.loads(dumps(record))["metrics"]
+    assert written["fenced"]["outliers"] == beyond
+    assert [name for name, metric in written.items() if "outliers" in metric] == ["fenced"]
+    assert loads(dumps(record)) == record
+
+
+@pytest.mark.parametrize(
+    "given", [3, [3, 1], {"mild": 3}, {"mild": 3, "severe": -1}, {"mild": 3, "severe": 0.5}]
+)
+def test_outliers_that_are_no_counts_are_refused(given):
+    with pytest.raises(RecordError, match="outliers of a metric"):
+        Metric(1.0, **FACTS, outliers=given)
+
+
 def test_nan_among_the_samples_is_not_written(record):
     record.samples["epoch_s"].append(float("nan"))
     with pytest.raises(ValueError, match="Out of range"):

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,16 @@ def test_numbers_are_kept_as_columns_with_reasons_where_there_are_none(made, run
     assert texts[missing[0]] == "40 samples; 59 are needed"
     never = records["id"].index("gru4rec-fit-L50-s0")
     assert cells["columns"]["peak"][never] is None
+
+
+def test_a_cells_record_has_its_outliers(made, run_json):
+    record = made.serve("gru4rec", "recommend", 200)
+    p50 = record.metrics["latency_p50"]
+    record.metrics["latency_p50"] = replace(p50, outliers={"mild": 7, "severe": 2})
+    cells = data_of(page_of(run_json([record])))["cells"]
+    (shape,) = cells["shapes"]
+    assert [metric[-1] for metric in shape] == [1] + [0] * (len(record.metrics) - 1)
+    assert cells["records"]["values"][0][1:4] == [500, 7, 2]  # after the value: n, mild, severe
 
 
 def test_our_scripts_reach_for_nothing_outside(made):
