@@ -34,11 +34,12 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
         workload = Recommend(setting)
         workload.prepare()
     with findings.phase("warm_up"), torch.inference_mode():
-        tried = _try_sizes(cell, workload)
+        tried = _try_sizes(cell, workload, findings)
     best = max(tried, key=lambda size: tried[size])
     batches = max(1, min(cell.requests, int(tried[best] * _PASS_SECONDS)) // best)
-    users = batches * best
-    chosen, seconds = workload.of_size(best), []
+    with findings.phase("checks"):
+        chosen = workload.of_size(best)
+    users, seconds = batches * best, []
     with torch.inference_mode(), findings.watched(cell.device):
         for _ in range(cell.rounds):
             findings.turn()
@@ -68,12 +69,14 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
     return Work(lambda: chosen.request(next(numbers)), best / 1000, took.value, cost)
 
 
-def _try_sizes(cell: Cell, workload: Recommend) -> dict[int, float]:
+def _try_sizes(cell: Cell, workload: Recommend, findings: Findings) -> dict[int, float]:
     """Batch size -> users per second, for growing sizes until they stop paying."""
     tried: dict[int, float] = {}
     size, worse = 1, 0
     while size <= min(cell.batch_size, cell.requests):
-        tried[size] = _users_per_second(cell, workload.of_size(size))
+        with findings.phase("checks"):
+            sized = workload.of_size(size)
+        tried[size] = _users_per_second(cell, sized)
         worse = worse + 1 if tried[size] < max(tried.values()) else 0
         if worse == _WORSE:
             break

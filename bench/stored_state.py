@@ -14,7 +14,8 @@ from models.states import state_kind
 from workloads.serve_step import ServeStep
 from workloads.state_store import StateStore
 
-_REPEATS, _SECONDS = 200, 1.0
+# A call takes microseconds, as reading the clock does: windows of many, in so many seconds at most.
+_WINDOW, _WINDOWS, _SECONDS = 2e-3, 100, 1.0
 
 
 @torch.inference_mode()
@@ -45,17 +46,25 @@ def _analytic(workload: ServeStep) -> Metric:
 
 
 def _times(work: Callable[[], object], device: str) -> list[float]:
-    """Seconds of each call, the first few left out."""
+    """Seconds of a call, window by window; how many calls a window needs is tried first."""
+    calls = 1
+    while _window(work, calls, device) < _WINDOW:
+        calls *= 2
     seconds: list[float] = []
-    watch = Stopwatch(device)
-    while len(seconds) < _REPEATS and sum(seconds) < _SECONDS:
-        with watch:
+    while len(seconds) < _WINDOWS and calls * sum(seconds) < _SECONDS:
+        seconds.append(_window(work, calls, device) / calls)
+    return seconds
+
+
+def _window(work: Callable[[], object], calls: int, device: str) -> float:
+    """Seconds of so many calls, one after the other."""
+    with Stopwatch(device) as watch:
+        for _ in range(calls):
             work()
-        assert watch.seconds is not None, "the watch has stopped"
-        seconds.append(watch.seconds)
-    return seconds[3:] or seconds
+    assert watch.seconds is not None, "the watch has stopped"
+    return watch.seconds
 
 
 def _median(seconds: list[float], what: str) -> Metric:
-    method = f"median, perf_counter_ns; {what}"
+    method = f"median of windows of about 2 ms, each by its calls, perf_counter_ns; {what}"
     return median_metric(seconds, unit="s", better="lower", kind="time", method=method)

@@ -120,7 +120,7 @@ def classify(error: BaseException) -> tuple[Any, str]:
     """The status and its one-line reason for an exception of a worker."""
     from models.base import NotSupported
     from models.ops.backend import BackendUnavailable
-    from workloads.checks import Incorrect
+    from workloads.reference import Incorrect
 
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if isinstance(error, NotSupported | BackendUnavailable):

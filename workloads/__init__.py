@@ -13,8 +13,10 @@ from typing import Any
 
 _NOT_WORKLOADS = {
     "adam",
+    "answers",
     "checks",
     "cost",
+    "reference",
     "requests",
     "serve_stored",
     "setting",

@@ -18,15 +18,9 @@ from torch import Tensor
 from data.batches import train_batches
 from models import weights
 from models.base import SequentialRecommender
-from workloads.checks import (
-    Incorrect,
-    Rank,
-    check_kernels,
-    check_padding,
-    check_ranks,
-    check_training,
-)
+from workloads.checks import Rank, check_kernels, check_padding, check_ranks, check_training
 from workloads.rank_all import RankAll
+from workloads.reference import Incorrect
 from workloads.setting import Setting
 from workloads.trainer import Trainer
 
@@ -76,10 +70,12 @@ class Fit:
 
     def prepare(self) -> None:
         self.model: SequentialRecommender = self.setting.make_model()
-        check_kernels(self.model)
+        check_kernels(self.model, self.setting)
         check_training(self.model, self.setting)
         check_padding(self.model, self.setting)
-        check_ranks(self.model, self.valid.rank)
+        check_ranks(self.model, self.setting, self.valid.rank, self.valid.batches)
+        # Dropout's masks follow from the seed, not from what the checks drew.
+        torch.manual_seed(self.setting.seed)
         self.trainer = Trainer(self.model, self.setting)
 
     def run(self) -> Course:

@@ -22,7 +22,7 @@ class RankAll:
 
     Args:
         rank: what a rank is: scores (B, V), targets (B,) -> ranks (B,). The models' own ranks,
-            which need no scores (B, V), are checked against it.
+            which need no scores (B, V), are checked against it where all scores are equal.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class RankAll:
 
     def prepare(self) -> None:
         self._weights()
-        check_kernels(self.model)
-        check_ranks(self.model, self.rank)
+        check_kernels(self.model, self.setting)
+        check_ranks(self.model, self.setting, self.rank, self.batches)
 
     def run(self) -> Tensor:
         return self.ranks_of(self.model)

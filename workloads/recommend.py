@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from workloads.answers import check_alone, check_answer
 from workloads.checks import check_kernels
 from workloads.cost import Cost, forward_cost
 from workloads.requests import Requests
@@ -37,7 +38,9 @@ class Recommend:
 
     def prepare(self) -> None:
         self._weights()
-        check_kernels(self.model)
+        check_kernels(self.model, self.setting)
+        check_alone(self.model, self.setting, TOP_K)
+        self._check_answer()
 
     @torch.inference_mode()
     def request(self, index: int) -> torch.Tensor:
@@ -52,9 +55,12 @@ class Recommend:
             return self._best(item_seq.to(self.setting.device)).cpu()
 
     def of_size(self, batch_size: int) -> Recommend:
-        """The same model, checked already, for another number of users at once."""
+        """The same model, checked already, for another number of users at once; what these are
+        answered is checked here.
+        """
         other = Recommend(dataclasses.replace(self.setting, batch_size=batch_size))
         other.model = self.model
+        other._check_answer()
         return other
 
     def flops(self) -> int:
@@ -73,6 +79,9 @@ class Recommend:
 
     def _weights(self) -> None:
         self.model = self.setting.make_model().eval()
+
+    def _check_answer(self) -> None:
+        check_answer(self.model, self.setting, self.requests.histories(0), self.request(0))
 
     def _best(self, item_seq: torch.Tensor) -> torch.Tensor:
         return self.model.recommend(item_seq, self.lengths, TOP_K)[0]

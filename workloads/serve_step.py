@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from workloads.answers import check_alone, check_answer
 from workloads.checks import check_kernels, check_restored, check_state_bytes, check_step
 from workloads.cost import Cost, step_cost
 from workloads.recommend import TOP_K
@@ -32,11 +33,8 @@ class ServeStep:
         self.plain = setting.device == "cpu" and setting.dtype == "float32"
 
     def prepare(self) -> None:
-        self._weights()
-        check_kernels(self.model)
-        check_step(self.model)
-        self._state()
-        self._check_state()
+        self._prepare_state()
+        self._check_answer()
 
     @torch.inference_mode()
     def request(self, index: int) -> torch.Tensor:
@@ -73,6 +71,14 @@ class ServeStep:
         yield "state", self._state
         yield "forward", self._request
 
+    def _prepare_state(self) -> None:
+        self._weights()
+        check_kernels(self.model, self.setting)
+        check_alone(self.model, self.setting, TOP_K)
+        check_step(self.model, self.setting)
+        self._state()
+        self._check_state()
+
     def _weights(self) -> None:
         self.model = self.setting.make_model().eval()
 
@@ -89,13 +95,25 @@ class ServeStep:
 
     @torch.inference_mode()
     def _check_state(self) -> None:
-        events = self.requests.events(0)[:, None]
-        kept = [self.requests.histories(0)] if self.setting.seq_len > 1 else []
-        item_seq = torch.cat([*kept, events], dim=1).to(self.setting.device)
+        item_seq = self._whole(self.requests.histories(0)).to(self.setting.device)
         with self.setting.autocast():
             check_restored(self.model, self.state, item_seq)
         if self.setting.dtype == "float32":
             check_state_bytes(self.state_bytes(), self.analytic_state_bytes())
+
+    def _check_answer(self) -> None:
+        """Of request 0."""
+        item_seq = self._whole(self._history(0))
+        check_answer(self.model, self.setting, item_seq, self.request(0))
+
+    def _history(self, index: int) -> torch.Tensor:
+        """What those of request `index` had read before it, (B, L - 1): here always the same."""
+        return self.requests.histories(0)
+
+    def _whole(self, history: torch.Tensor) -> torch.Tensor:
+        """(B, L): so much of a history as a state has read, and the event of request 0."""
+        read = history[:, : self.setting.seq_len - 1]
+        return torch.cat((read, self.requests.events(0)[:, None]), dim=1)
 
     def _best(self, event: torch.Tensor) -> torch.Tensor:
         hidden, _ = self.model.step(event, self.state)

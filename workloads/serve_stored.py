@@ -28,11 +28,12 @@ class ServeStored(ServeStep):
         self.draws = np.random.default_rng([setting.seed, 1]).random(self.requests.pool)
 
     def prepare(self) -> None:
-        super().prepare()
+        self._prepare_state()
         self._fill()
+        self._check_answer()
 
     def answer(self, index: int) -> torch.Tensor:
-        first = int(self.draws[index % len(self.draws)] * self.groups) * self.setting.batch_size
+        first = self._group(index) * self.setting.batch_size
         users = range(first, first + self.setting.batch_size)
         event = self.requests.events(index).to(self.setting.device)
         with self.setting.autocast():
@@ -40,6 +41,13 @@ class ServeStored(ServeStep):
             best = self.model.recommend_hidden(hidden, TOP_K)[0].cpu()
         self.after.put(range(self.setting.batch_size), after)
         return best
+
+    def _group(self, index: int) -> int:
+        """Whom request `index` is for."""
+        return int(self.draws[index % len(self.draws)] * self.groups)
+
+    def _history(self, index: int) -> torch.Tensor:
+        return self.requests.histories(self._group(index) % _PREFILLED)
 
     @torch.inference_mode()
     def _fill(self) -> None:

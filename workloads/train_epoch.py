@@ -34,7 +34,7 @@ class TrainEpoch:
     def prepare(self) -> None:
         """Make the model and check it: what is wrong raises before anything is timed."""
         self.build()
-        check_kernels(self.model)
+        check_kernels(self.model, self.setting)
         check_training(self.model, self.setting)
         check_padding(self.model, self.setting)
         self.reset()

@@ -20,7 +20,7 @@ from bench.process import end, run_worker, worker_environment
 from bench.worker import Request, classify
 from models.base import NotSupported
 from models.ops.backend import BackendUnavailable
-from workloads.checks import Incorrect
+from workloads.reference import Incorrect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CELL = Cell(

@@ -18,22 +18,24 @@ from measure.ranking import ranks
 from models.base import NotSupported
 from workloads import checks
 from workloads.checks import (
-    Incorrect,
     check_kernels,
     check_padding,
     check_ranks,
     check_step,
     check_training,
 )
+from workloads.rank_all import RankAll
+from workloads.reference import Incorrect
 from workloads.setting import Setting, check_device
 
 
 def test_right_kernels_and_steps_pass(setting: Callable[..., Setting]) -> None:
     for name in models.names():
-        model = setting(name).make_model()
-        check_kernels(model)
+        given = setting(name)
+        model = given.make_model()
+        check_kernels(model, given)
         if model.has_step:
-            check_step(model)
+            check_step(model, given)
         assert model.training
 
 
@@ -47,8 +49,9 @@ def test_a_kernel_that_is_off_by_a_thousandth_is_incorrect(
         return y if backend == "reference" else y + 1e-3 * y.abs().mean()
 
     monkeypatch.setattr(models.mamba, "selective_scan", wrong_scan)
+    given = setting("mamba4rec")
     with pytest.raises(Incorrect, match=r"numba kernels at \d+ events: differs from the ref"):
-        check_kernels(setting("mamba4rec").make_model())
+        check_kernels(given.make_model(), given)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +71,9 @@ def test_a_kernel_that_is_off_in_long_histories_or_many_rows_alone_is_incorrect(
         return total, normed * 1.1 if taken and how["backend"] == "auto" else normed
 
     monkeypatch.setattr(models.sasrec, "first_layer", wrong_layer)
+    given = setting("sasrec", seq_len=400)
     with pytest.raises(Incorrect, match=message):
-        check_kernels(setting("sasrec", seq_len=400).make_model())
+        check_kernels(given.make_model(), given)
 
 
 def test_a_gradient_that_is_off_in_long_histories_alone_is_incorrect(
@@ -148,14 +152,16 @@ def test_a_kernel_that_gives_nan_is_incorrect(
         return y if backend == "reference" else y * float("nan")
 
     monkeypatch.setattr(models.mamba, "selective_scan", broken_scan)
+    given = setting("mamba4rec")
     with pytest.raises(Incorrect, match="differs from the reference by nan"):
-        check_kernels(setting("mamba4rec").make_model())
+        check_kernels(given.make_model(), given)
 
 
 def test_a_step_that_forgets_is_incorrect(
     setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = setting("gru4rec").make_model()
+    given = setting("gru4rec")
+    model = given.make_model()
     true_step = model.step
 
     def forgetful(item: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,7 +170,7 @@ def test_a_step_that_forgets_is_incorrect(
 
     monkeypatch.setattr(model, "step", forgetful)
     with pytest.raises(Incorrect, match=r"step\(\) at position 1: differs"):
-        check_step(model)
+        check_step(model, given)
 
 
 def test_half_precision_on_a_cpu_is_not_supported() -> None:
@@ -179,7 +185,7 @@ def test_padding_and_ties_are_as_they_should_be(setting: Callable[..., Setting],
         given = dataclasses.replace(setting(name), objective=objective)
         model = given.make_model()
         check_padding(model, given)
-        check_ranks(model, ranks)
+        check_ranks(model, given, ranks, RankAll(given, ranks).batches)
 
 
 def test_padding_that_is_trained_on_is_incorrect(setting: Callable[..., Setting]) -> None:
@@ -210,4 +216,4 @@ def test_ties_that_count_in_favour_are_incorrect(
 
     monkeypatch.setattr(model_class, "rank", lucky)
     with pytest.raises(Incorrect, match="of equal scores the ranks are"):
-        check_ranks(setting("gru4rec").make_model(), ranks)
+        RankAll(setting("gru4rec"), ranks).prepare()

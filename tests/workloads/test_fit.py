@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import data
 import models
+import workloads.fit
 from data.batches import eval_batches
 from measure.ranking import METRICS, ranks
-from workloads.checks import Incorrect
 from workloads.fit import Course, Fit
 from workloads.rank_all import RankAll
+from workloads.reference import Incorrect
 from workloads.setting import Setting
 
 
@@ -73,6 +75,25 @@ def test_training_stops_after_patience_and_keeps_the_best(
     course = fit.run()
     assert course.scores == [0.1, 0.3, 0.2, 0.25]
     assert course.best_epoch == 2
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_what_a_seed_learns_does_not_depend_on_what_the_checks_draw(
+    setting: Callable[..., Setting], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losses(seed: int) -> list[float]:
+        return make_fit(setting(name, seed=seed), tmp_path / "w.pt").run().losses
+
+    expected = losses(3)
+    true_check = workloads.fit.check_ranks
+
+    def drawing_check(*args: Any) -> None:
+        true_check(*args)
+        torch.rand(7)
+
+    monkeypatch.setattr(workloads.fit, "check_ranks", drawing_check)
+    assert losses(3) == expected
+    assert losses(4) != expected
 
 
 def test_the_first_of_equal_scores_is_the_best_epoch() -> None:

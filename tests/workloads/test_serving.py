@@ -11,8 +11,8 @@ import torch
 import models
 from data.interactions import DataError, Interactions
 from models.base import NotSupported
-from workloads.checks import Incorrect
 from workloads.recommend import TOP_K, Recommend
+from workloads.reference import Incorrect
 from workloads.requests import Requests
 from workloads.serve_step import ServeStep
 from workloads.setting import Setting
