@@ -173,6 +173,29 @@ def test_a_step_that_forgets_is_incorrect(
         check_step(model, given)
 
 
+@pytest.mark.parametrize("seq_len", [1, 3, 200])
+@pytest.mark.parametrize("name", models.names())
+def test_half_precision_that_forgets_the_past_is_incorrect(
+    setting: Callable[..., Setting], name: str, seq_len: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though hidden states of a fresh model are mostly the last event's and the position's."""
+    given = setting(name, dtype="bfloat16", seq_len=seq_len)
+    model_class = models.get(name)
+    true_hidden = model_class.last_hidden
+    check_kernels(given.make_model(), given)
+
+    def forgetful(self: Any, item_seq: Tensor, lengths: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled("cpu"):
+            return true_hidden(self, item_seq, lengths)
+        last = torch.arange(item_seq.shape[1]) == lengths[:, None] - 1
+        return true_hidden(self, item_seq.where(last, item_seq.clamp_max(1)), lengths)
+
+    monkeypatch.setattr(model_class, "last_hidden", forgetful)
+    if seq_len > 1:
+        with pytest.raises(Incorrect, match="differs from the reference"):
+            check_kernels(given.make_model(), given)
+
+
 def test_half_precision_on_a_cpu_is_not_supported() -> None:
     with pytest.raises(NotSupported, match="use bfloat16 or float32"):
         check_device("cpu", "float16")
