@@ -1,6 +1,6 @@
 """Accuracy: seeds are its pairs, and more of them decide where a few do not.
 
-A seed gives the same numbers on any machine, so that it counts once. The margin is 0.005 or, where
+A seed gives the same numbers again, so that it counts once. The margin is 0.005 or, where
 that is more, twice the spread of the base's seeds: less than seeds differ by is no loss. In a
 comparison in turn the suite's seeds are judged first, each bound at half of alpha; where they do
 not decide, both sides learn with further seeds until there are ten, which are judged at the other
