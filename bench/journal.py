@@ -3,8 +3,9 @@ lost.
 
     results/<run_id>/manifest.json  cells/<cell_id>.json  raw/<cell_id>.npz  weights/<cell_id>.pt
 
-A run that was stopped is found again by its key (suite, cells, code, data, machine) and goes on; a
-run that was finished, or whose code has changed, is left alone and a new one begins.
+A run that was stopped is found again by its key (suite, cells, code, data, machine, processors,
+limits, versions) and goes on; a run that was finished, or whose code has changed, is left alone and
+a new one begins.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from data.log import in_one_line
 from measure.record import Record, RecordError, dumps, loads
 
 SCHEMA = "seqrec-bench/run/1"
+# What numbers are computed by beside the project's own code.
+_COMPUTING = ("torch", "numpy", "numba", "llvmlite", "triton", "mamba-ssm", "causal-conv1d")
 _CODE_FOLDERS = ("bench", "data", "measure", "models", "workloads")
 
 
@@ -164,7 +167,7 @@ def new_manifest(
     argv: list[str],
     dataset_line: str,
     data_hashes: dict[str, str],
-    limits: dict[str, float | str | None],
+    limits: dict[str, float | str | tuple[int, ...] | None],
     commit: str | None,
     machine: dict[str, Any],
     root: Path,
@@ -177,6 +180,7 @@ def new_manifest(
         data_hashes,
         limits,
         machine["fingerprint"],
+        computing(machine),
         order_seed,
         code_hash(root),
     ]
@@ -194,6 +198,12 @@ def new_manifest(
         started=now.isoformat(timespec="milliseconds"),
         order_seed=order_seed,
     )
+
+
+def computing(machine: dict[str, Any]) -> dict[str, str]:
+    """The versions, in full, of the packages that compute; a fingerprint has PyTorch's in part."""
+    versions = machine.get("versions", {})
+    return {name: versions[name] for name in _COMPUTING if name in versions}
 
 
 def past_seconds(results: Path) -> dict[str, float]:

@@ -134,9 +134,9 @@ class Options:
         self.cpus = self._cpus(self.choices.threads)
 
     def machine(self) -> dict[str, Any]:
-        """This machine as workers have it, bound to their processors."""
-        choices = self.choices
-        return describe_machine(device=choices.device, threads=choices.threads, cpus=self.cpus)
+        """The machine as workers are bound to it: one that dies does not live to describe it."""
+        given = self.choices
+        return describe_machine(device=given.device, threads=given.threads, cpus=self.cpus)
 
     def _text(self, option: str) -> str | None:
         value: str | None = self._config.getoption(option)

@@ -35,7 +35,7 @@ _TIMEOUT = 120.0
 
 @dataclass
 class Peaks:
-    """Peaks by device, dtype and threads, kept under the machine's fingerprint.
+    """Peaks by device, dtype, threads and processors, kept under the machine's fingerprint.
 
     Args:
         folder: the run's.
@@ -73,7 +73,8 @@ class Peaks:
     def of(self, cell: Cell) -> Peak | str:
         """The kept peak, or one measured now; where that fails, the reason."""
         kept = self._read()
-        key = f"{cell.device}-{cell.dtype}-{cell.threads}"
+        cpus = "all" if self.cpus is None else ",".join(map(str, self.cpus))
+        key = f"{cell.device}-{cell.dtype}-{cell.threads}-cpus{cpus}"
         if key in self.failed:
             return self.failed[key]
         if key not in kept:

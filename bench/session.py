@@ -102,7 +102,8 @@ class Session:
     def begin(self, selected: list[Cell]) -> list[str]:
         """Open the journal; the lines to print before the first cell."""
         self.selected = len(selected)
-        options, machine = self.options, self.options.machine()
+        options = self.options
+        machine = options.machine()
         past = past_seconds(options.results)
         manifest = new_manifest(
             suite=options.suite,
@@ -115,8 +116,7 @@ class Session:
                 "memory": options.memory_limit,
                 "energy": options.energy,
                 "allocator": options.allocator,
-                "cpus": str(options.cpus),
-                "numba": machine["numba"],
+                "cpus": options.cpus,
             },
             commit=_short(find_commit(ROOT)),
             machine=machine,

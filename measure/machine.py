@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Collection
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
@@ -66,10 +66,10 @@ _PACKAGES = (
 
 
 def describe_machine(
-    *, device: str = "cpu", threads: int | None = None, cpus: Collection[int] | None = None
+    *, device: str = "cpu", threads: int | None = None, cpus: Iterable[int] | None = None
 ) -> dict[str, Any]:
-    """Plain JSON about this machine, for cells that run on `device` with `threads` threads, bound
-    to the processors `cpus` where they are given: of another machine times are not compared.
+    """Plain JSON about this machine, for cells that run on `device` with `threads` threads, as a
+    process describes it that is bound to `cpus`; without them, as this one is.
 
     Without `threads` it is OMP_NUM_THREADS, else the physical cores allotted (torch's own default).
     GPUs count for the fingerprint of CUDA cells only.
@@ -87,7 +87,7 @@ def describe_machine(
         "gpus_reason": gpus_reason,
         **torch_build(),
         "python": platform.python_version(),
-        "threads": threads if threads is not None else _default_threads(),
+        "threads": threads if threads is not None else _default_threads(cpus),
         "torch_blas": torch_blas(),
         "blas": _loaded_blas(),
         "numba": _version("numba"),
@@ -151,9 +151,9 @@ def _soft() -> dict[str, Any]:
     return {"kernel": platform.release(), "hostname_hash": host, "libc": libc} | cpu_governing()
 
 
-def _default_threads() -> int:
+def _default_threads(cpus: Iterable[int] | None) -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(asked) if asked.isdigit() and int(asked) > 0 else physical_cores()
+    return int(asked) if asked.isdigit() and int(asked) > 0 else physical_cores(cpus)
 
 
 def _loaded_blas() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -47,16 +47,20 @@ def short_cpu_name(model: str) -> str:
     return "".join(words)[:24] or "cpu"
 
 
-def logical_cores(cpus: Collection[int] | None = None) -> int:
-    """Logical processors in this process's affinity mask, or of these."""
-    return len(cpus or _allowed()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def logical_cores(cpus: Iterable[int] | None = None) -> int:
+    """Logical processors in this process's affinity mask, or in one of `cpus`."""
+    bound = _bound_to(cpus)
+    return (os.cpu_count() or 1) if bound is None else len(bound)
 
 
-def physical_cores(cpus: Collection[int] | None = None) -> int:
-    """Physical cores allotted: those in the affinity mask, or of these processors; at most the
-    container's quota.
+def physical_cores(cpus: Iterable[int] | None = None) -> int:
+    """Physical cores allotted: those in the affinity mask, at most the container's quota.
+
+    Args:
+        cpus: as a process sees it that is bound to these processors; None for this process.
     """
-    cores = _cores_of(set(cpus or _allowed())) if hasattr(os, "sched_getaffinity") else None
+    bound = _bound_to(cpus)
+    cores = None if bound is None else _cores_of(bound)
     cores = cores or psutil.cpu_count(logical=False) or logical_cores(cpus)
     quota = _quota_cores()
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
@@ -84,6 +88,13 @@ def cpu_governing() -> dict[str, str | None]:
         "hypervisor": (vendor or "yes") if "hypervisor" in flags else None,
         "microcode": facts.get("microcode"),
     }
+
+
+def _bound_to(cpus: Iterable[int] | None) -> set[int] | None:
+    """The affinity mask of a process bound to `cpus`; None where the system has no such thing."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return _allowed() if cpus is None else set(cpus)
 
 
 def _allowed() -> set[int]:

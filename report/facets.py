@@ -17,6 +17,7 @@ from measure.record import Record
 from report.joint import joint_labels
 from report.labels import dataset_label, one_line
 from report.load import Run
+from report.ran_on import machines_that_ran, place_of
 
 FACETS = ("run", "dataset", "machine", "commit", "device", "dtype", "batch", "threads", "objective")
 CLOZE = "cloze"
@@ -82,7 +83,7 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
     found = []
     ambiguous, names = _ambiguous(runs), joint_labels(runs)
     for run in runs:
-        datasets, machines = _datasets(run), _machines(run)
+        datasets, ran = _datasets(run), machines_that_ran(run)
         commits = _only(run, _commit)
         for record in run.records:
             if workloads and workload_of(record) not in workloads:
@@ -91,7 +92,8 @@ def cells(runs: Iterable[Run], *workloads: str) -> list[Cell]:
             known = dataset_label(_dataset(record) or datasets.get(asked, asked))
             if known in ambiguous:
                 known += f" #{_sequence_hash(record) or 'unknown'}"
-            machine = machines.get(_place(record)) or _machine(record) or "machine unknown"
+            machine = _machine(ran.get(place_of(record), {})) or _machine(record.machine)
+            machine = machine or "machine unknown"
             commit = _commit(record) or (commits[0] if len(commits) == 1 else _short(run.commit))
             facets = _facets(record, dataset=known, machine=machine, commit=commit)
             found.append(Cell(run, record, {"run": names[run.label]} | facets))
@@ -182,26 +184,10 @@ def _sequence_hash(record: Record) -> str:
     return one_line(str(record.data.get("sequence_hash") or "")[:8], 8)
 
 
-def _machine(record: Record) -> str:
-    text = machine_text(record.machine)
-    fingerprint = str(record.machine.get("fingerprint") or "")
+def _machine(machine: dict[str, Any]) -> str:
+    text = machine_text(machine)
+    fingerprint = str(machine.get("fingerprint") or "")
     return f"{text} [{one_line(fingerprint[-12:], 12)}]" if text and fingerprint else text
-
-
-def _place(record: Record) -> tuple[str, str]:
-    return str(record.config.get("device")), str(record.config.get("threads"))
-
-
-def _machines(run: Run) -> dict[tuple[str, str], str]:
-    """The machine of each device and number of threads, where the cells that ran agree on it.
-
-    A cell whose worker died describes itself from outside, without its device, or not at all.
-    """
-    seen: dict[tuple[str, str], set[str]] = {}
-    for record in run.records:
-        if record.status == "ok" and (text := _machine(record)):
-            seen.setdefault(_place(record), set()).add(text)
-    return {place: texts.pop() for place, texts in seen.items() if len(texts) == 1}
 
 
 def _only(run: Run, text_of: Callable[[Record], str]) -> list[str]:

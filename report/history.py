@@ -2,13 +2,13 @@
 
     history/<fingerprint_name>.jsonl    one line a cell and commit, appended and never rewritten
 
-A machine has its own file: levels of different machines have nothing to do with each other. Other
-settings, sequences or allocators under one cell's name are series of their own.
+A machine has its own file: levels of different machines have nothing to do with each other. It is
+that of the records, not of their run, which may have more processors than its workers. What was
+measured under unlike conditions (report/conditions.py) is not one series either.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from report.conditions import conditions_of, identity, told_apart
 from report.judge import EXACT
 from report.labels import one_line
 from report.load import InputError
 from report.margins import KINDS, Margins
-from report.sides import OFF, CellResult, Results, load_results
+from report.sides import CellResult, Results, load_results
 
 SCHEMA = "seqrec-bench/history/1"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")  # of a machine, and so of a file
@@ -38,7 +39,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """A metric of a cell from the first commit to the last, on one machine."""
+    """A metric of a cell from the first commit to the last, on one machine under one set of
+    conditions.
+
+    Args:
+        under: the conditions that tell it from others of the cell, in words; "" where it is alone.
+    """
 
     machine: str
     cell_id: str
@@ -47,10 +53,16 @@ class Series:
     better: str
     unit: str
     points: tuple[Point, ...]
+    under: str = ""
+
+    @property
+    def title(self) -> str:
+        """The cell, and what tells this series from others of it."""
+        return f"{self.cell_id} ({self.under})" if self.under else self.cell_id
 
 
 def append(path: Path, folder: Path, margins: Margins, *, allow_dirty: bool = False) -> int:
-    """Add a result file or run folder to its machine's history; how many cells were new.
+    """Add a result file or run folder to its machines' histories; how many cells were new.
 
     Raises:
         InputError: it can't be read, has no commit, or was measured with changes beyond it.
@@ -61,14 +73,19 @@ def append(path: Path, folder: Path, margins: Margins, *, allow_dirty: bool = Fa
         raise InputError(path, "has no commit, so that it has no place in a history")
     if commit.endswith("-dirty") and not allow_dirty:
         raise InputError(path, "was measured with changes beyond its commit; --allow-dirty adds it")
-    machine = results.machine_name
-    if not NAME.fullmatch(machine):
-        raise InputError(path, f"no machine of name {one_line(machine, 60)!r}")
-    target = folder / f"{machine}.jsonl"
-    known = {_key(line) for line in _lines(target)[0]}
-    new = [line for line in _of_results(results, margins) if _key(line) not in known]
-    _write(target, new)
-    return len(new)
+    of_machine: dict[str, list[dict[str, Any]]] = {}
+    for machine, line in _of_results(results, margins):
+        if not NAME.fullmatch(machine):
+            raise InputError(path, f"no machine of name {one_line(machine, 60)!r}")
+        of_machine.setdefault(machine, []).append(line)
+    count = 0
+    for machine, lines in sorted(of_machine.items()):
+        target = folder / f"{machine}.jsonl"
+        known = {_key(line) for line in _lines(target)[0]}
+        new = [line for line in lines if _key(line) not in known]
+        _write(target, new)
+        count += len(new)
+    return count
 
 
 def read(folder: Path) -> tuple[list[Series], list[str]]:
@@ -77,16 +94,21 @@ def read(folder: Path) -> tuple[list[Series], list[str]]:
     InputError where a line is of no history.
     """
     found: dict[tuple[str, str, str, str], list[tuple[Point, dict[str, Any]]]] = {}
+    words: dict[tuple[str, str], dict[str, str]] = {}
     warnings: list[str] = []
     for path in sorted(folder.glob("*.jsonl")):
         lines, cut_off = _lines(path)
         warnings += [f"{path}: line {at} was cut off and is left out" for at in cut_off]
+        of_cell: dict[str, list[dict[str, Any]]] = {}
         # Two that append at once may both add the same.
         for line in {_key(line): line for line in lines}.values():
+            of_cell.setdefault(line["cell_id"], []).append(line)
+            kind = identity(line)
             for name, entry in line["values"].items():
                 point = Point(line["commit"], line["started"], entry["value"])
-                key = (path.stem, line["cell_id"], name, line.get("conditions", ""))
+                key = (path.stem, line["cell_id"], name, kind)
                 found.setdefault(key, []).append((point, entry))
+        words |= {(path.stem, cell_id): told_apart(own) for cell_id, own in of_cell.items()}
     series = [
         Series(
             machine,
@@ -96,8 +118,9 @@ def read(folder: Path) -> tuple[list[Series], list[str]]:
             pairs[-1][1]["better"],
             pairs[-1][1]["unit"],
             tuple(sorted((point for point, _ in pairs), key=lambda point: point.started)),
+            words[machine, cell_id][kind],
         )
-        for (machine, cell_id, name, _), pairs in sorted(found.items())
+        for (machine, cell_id, name, kind), pairs in sorted(found.items())
     ]
     return series, warnings
 
@@ -106,27 +129,19 @@ def _key(line: dict[str, Any]) -> tuple[str, str, str]:
     return line["commit"], line["started"], line["cell_id"]
 
 
-def _conditions(cell: CellResult) -> str:
-    """A short hash of what the cell's name leaves out. Settings that are off are left out too: one
-    that a later version adds does not begin all series anew.
-    """
-    settings = {name: value for name, value in cell.settings.items() if value not in OFF}
-    parts = [settings, cell.data, cell.resolved.get("allocator"), cell.fingerprint]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _of_results(results: Results, margins: Margins) -> Iterator[dict[str, Any]]:
+def _of_results(results: Results, margins: Margins) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The machine's name and the line of each cell that ran."""
     for cell_id, cell in sorted(results.cells.items()):
         values = dict(_values(cell, margins))
         if cell.status == "ok" and values:
-            yield {
+            line = {
                 "schema": SCHEMA,
                 "commit": results.side.commit,
                 "started": results.side.started,
                 "cell_id": cell_id,
-                "conditions": _conditions(cell),
                 "values": values,
             }
+            yield cell.machine_name, line | conditions_of(cell)
 
 
 def _values(cell: CellResult, margins: Margins) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -189,7 +204,6 @@ def _is_line(line: Any) -> bool:
         isinstance(line, dict)
         and line.get("schema") == SCHEMA
         and all(isinstance(line.get(name), str) for name in ("commit", "started", "cell_id"))
-        and isinstance(line.get("conditions", ""), str)
         and isinstance(line.get("values"), dict)
         and all(_is_entry(entry) for entry in line["values"].values())
     )

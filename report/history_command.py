@@ -81,7 +81,7 @@ def _show(found: list[ChangePoint]) -> None:
         series = point.series
         words = (
             series.machine,
-            one_line(series.cell_id, 300),
+            one_line(series.title, 300),
             one_line(series.metric, 100),
             f"{point.change:+.1%}",
             one_line(f"{point.before[:12]}..{point.after[:12]}", 40),

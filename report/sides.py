@@ -17,13 +17,15 @@ from report.alike import RESOLVED
 from report.labels import one_line
 from report.load import InputError, Run, load_run, read_json
 from report.margins import is_named
+from report.ran_on import machine_of, machine_of_run, machines_that_ran
 from report.verdict import Side
 
 # Which samples are the rounds of a metric that is not named like its samples.
 ROUNDS = {"latency_p50": "latency_block_p50"}
 # How long and how often something is measured does not change what is measured.
 EFFORT = ("rounds", "round_seconds", "requests", "processes")
-OFF = (None, False, "", "none")  # settings that do nothing
+# A setting that the older side's suite did not have yet was as if off.
+OFF = (None, False, "", "none")
 HARD_KEYS = (
     "os",
     "arch",
@@ -51,7 +53,12 @@ class Value:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell of one side."""
+    """One cell of one side.
+
+    Args:
+        key: of its configuration, by which its record is found.
+        machine_name: its machine's fingerprint with words before it, or the fingerprint alone.
+    """
 
     cell_id: str
     status: str
@@ -61,6 +68,8 @@ class CellResult:
     seed: int | None = None
     fingerprint: str = ""
     machine: dict[str, Any] = field(default_factory=dict, repr=False)
+    machine_name: str = ""
+    key: str = ""
     data: str = ""
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
     resolved: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -72,13 +81,11 @@ class Results:
 
     Args:
         suite: its name, "" for another project's file.
-        machine_name: the fingerprint with words before it, or the fingerprint alone.
     """
 
     side: Side
     suite: str
     cells: dict[str, CellResult] = field(repr=False)
-    machine_name: str = ""
 
 
 def load_results(path: Path, ignore: tuple[str, ...] = ()) -> Results:
@@ -111,17 +118,15 @@ def machine_line(machine: dict[str, Any]) -> str:
 
 def _of_run(run: Run, ignore: tuple[str, ...]) -> Results:
     cells: dict[str, CellResult] = {}
-    machines = _machines(run)
+    ran = machines_that_ran(run)
     for record in run.records:
         if not CELL_ID.fullmatch(record.cell_id):
             allowed = "letters, digits and _ . + = @ , : -"
             raise InputError(run.path, f"cell id {record.cell_id!r}: allowed are {allowed}")
         if record.cell_id in cells:
             raise InputError(run.path, f"cell {record.cell_id} is there twice; one run a side")
-        machine = machines.get(_place(record)) if record.status != "ok" else None
-        cells[record.cell_id] = _of_record(run, record, ignore, machine)
-    measured = [record.machine for record in run.records if record.machine]
-    machine = run.machine or (measured[0] if measured else {})
+        cells[record.cell_id] = _of_record(run, record, machine_of(record, run, ran), ignore)
+    machine = machine_of_run(run, ran)
     side = Side(
         label=one_line(f"{run.path.name} ({run.run_id})", 80),
         commit=run.commit,
@@ -130,31 +135,12 @@ def _of_run(run: Run, ignore: tuple[str, ...]) -> Results:
         dataset=run.dataset_line,
         started=next((r.started for r in run.records if r.started), ""),
     )
-    name = str(machine.get("fingerprint_name") or side.fingerprint)
-    return Results(side, run.suite, cells, one_line(name, 120))
-
-
-def _machines(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
-    """The machine of each device and number of threads, where all cells that ran there agree on it.
-
-    What died before it could describe its machine was described from outside: in older files by a
-    process that was not bound to the cell's processors.
-    """
-    seen: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    for record in run.records:
-        if record.status == "ok" and (name := str(record.machine.get("fingerprint") or "")):
-            seen.setdefault(_place(record), {})[name] = record.machine
-    return {place: next(iter(m.values())) for place, m in seen.items() if len(m) == 1}
-
-
-def _place(record: Record) -> tuple[str, str]:
-    return str(record.config.get("device")), str(record.config.get("threads"))
+    return Results(side, run.suite, cells)
 
 
 def _of_record(
-    run: Run, record: Record, ignore: tuple[str, ...], machine: dict[str, Any] | None
+    run: Run, record: Record, machine: dict[str, Any], ignore: tuple[str, ...]
 ) -> CellResult:
-    machine = machine or record.machine or run.machine
     seed = record.config.get("seed")
     values = {}
     for name, metric in record.metrics.items():
@@ -164,6 +150,7 @@ def _of_record(
         found = record.samples.get(ROUNDS.get(name, name), []) if metric.unit == "s" else []
         values[name] = Value(metric, tuple(x for x in found if x > 0))
     known = (*RESOLVED, "allocator", "dtype")
+    fingerprint = one_line(str(machine.get("fingerprint", "")), 80)
     return CellResult(
         cell_id=record.cell_id,
         status=record.status,
@@ -171,7 +158,9 @@ def _of_record(
         values=values,
         flags=tuple(one_line(str(flag), 40) for flag in record.flags),
         seed=seed if isinstance(seed, int) else None,
-        fingerprint=one_line(str(machine.get("fingerprint", "")), 80),
+        fingerprint=fingerprint,
+        machine_name=one_line(str(machine.get("fingerprint_name") or fingerprint), 120),
+        key=one_line(record.key, 40),
         machine={key: machine.get(key) for key in HARD_KEYS},
         data=one_line(str(record.data.get("sequence_hash", "")), 80),
         settings={key: value for key, value in record.config.items() if key not in EFFORT},
@@ -208,7 +197,7 @@ def _of_benchmarks(path: Path, content: dict[str, Any]) -> Results:
         fingerprint=_foreign_fingerprint(machine),
         started=one_line(str(content.get("datetime", "")), 40),
     )
-    return Results(side, "", cells, side.fingerprint)
+    return Results(side, "", cells)
 
 
 def _of_benchmark(path: Path, entry: Any, machine: dict[str, Any]) -> CellResult:
@@ -232,7 +221,15 @@ def _of_benchmark(path: Path, entry: Any, machine: dict[str, Any]) -> CellResult
     rounds = tuple(float(x) for x in data if x > 0)
     fingerprint = _foreign_fingerprint(machine)
     values = {"median": Value(metric, rounds)}
-    return CellResult(name, "ok", None, values, fingerprint=fingerprint, machine=machine)
+    return CellResult(
+        name,
+        "ok",
+        None,
+        values,
+        fingerprint=fingerprint,
+        machine=machine,
+        machine_name=fingerprint,
+    )
 
 
 def _foreign_machine(info: Any) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from report.verdict import Comparison, Pair, PairedMetric, Report, Verdict
 
 DESIGN = "one process a side: rounds are the samples, the noise floor is the margin"
 _NOT_KNOWN = f"not measured on this machine; {UNKNOWN_NOISE:.0%} is taken (--aa measures it)"
-# A setting that the older side's suite did not have yet was as if off.
 
 
 def compare_files(

@@ -39,7 +39,7 @@ from bench.ab.sides import (
 from bench.ab.worktree import changed, commit_of, file_at, is_dirty, merge_base, models_at
 from bench.cell import Cell
 from bench.files import write_whole
-from bench.journal import JournalError, code_hash, new_manifest, one_line
+from bench.journal import JournalError, code_hash, computing, new_manifest, one_line
 from bench.kernels import are_missing, compile_missing
 from bench.matrix import NO_MODEL
 from bench.options import TEXTS, OptionError, Options
@@ -213,7 +213,11 @@ def _open(
     machine = options.machine()
     code = code_hash(ROOT)
     parts = [base, head, given.aa, given.environments, options.order_seed, code]
-    parts += [machine["fingerprint"], sorted(cell.key for cell in session.cells)]
+    parts += [
+        machine["fingerprint"],
+        computing(machine),
+        sorted(cell.key for cell in session.cells),
+    ]
     parts += [session.data_hashes, options.memory_limit, options.cpus, options.allocator]
     parts += [(ROOT / name).read_text() for name in PINS if (ROOT / name).exists()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

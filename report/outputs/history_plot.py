@@ -62,7 +62,7 @@ def _draw_panel(axes: Axes, series: Series, points: Sequence[ChangePoint]) -> No
         axes.annotate(
             said, where, right, ("data", "axes fraction"), "offset points", va="top", fontsize=7
         )
-    axes.set_title(one_line(f"{series.cell_id} {series.metric}, {series.machine}", 150), fontsize=8)
+    axes.set_title(one_line(f"{series.title} {series.metric}, {series.machine}", 150), fontsize=8)
     axes.yaxis.set_major_formatter(lambda value, _: amount(value, series.unit))
     axes.tick_params(axis="y", labelsize=7)
     axes.margins(y=0.15)

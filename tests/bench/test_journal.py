@@ -130,8 +130,9 @@ def renamed(made: Manifest, run_id: str) -> Manifest:
         {"data_hashes": {"synthetic": "01"}},
         {"machine": {"fingerprint": "other"}},
         {"limits": {"timeout": 9.0, "memory": 10**9}},
+        {"machine": MACHINE | {"versions": {"numba": "0.1"}}},
     ],
-    ids=["suite", "cells", "data", "machine", "limits"],
+    ids=["suite", "cells", "data", "machine", "limits", "versions"],
 )
 def test_another_run_has_another_key(code: Path, change: dict[str, object]) -> None:
     assert manifest(code).key != manifest(code, **change).key

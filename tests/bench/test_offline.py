@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import replace
+from functools import partialmethod
 from typing import Any
 
 import pytest
@@ -55,9 +56,14 @@ def test_a_slower_model_takes_longer_however_many_users_a_round_has(
     """A round has as many users as fit in its time: of a slow model fewer, in the same seconds."""
     monkeypatch.setattr(offline, "_TRY_SECONDS", 0.02)
     monkeypatch.setattr(offline, "_PASS_SECONDS", 0.05)
-    found = []
+    found, answer = [], Recommend.answer
+
+    def slowly(self: Recommend, index: int, *, seconds: float) -> object:
+        time.sleep(seconds)
+        return answer(self, index)
+
     for seconds in (0.001, 0.008):
-        monkeypatch.setattr(Recommend, "answer", lambda self, index, s=seconds: time.sleep(s))
+        monkeypatch.setattr(Recommend, "answer", partialmethod(slowly, seconds=seconds))
         findings = Findings()
         offline.time_offline(replace(CELL, batch_size=1, requests=1000), setting, findings)
         found.append(findings.metrics)

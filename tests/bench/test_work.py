@@ -81,11 +81,15 @@ def test_a_peak_is_measured_once_and_kept_in_the_runs_folder(
     assert Peaks(tmp_path, "abc").of(CELL) == PEAK
     assert Peaks(tmp_path, "abc").of(CELL) == PEAK
     assert len(asked) == 1
-    assert list(json.loads((tmp_path / "peaks-abc.json").read_text())) == ["cpu-float32-1"]
+    assert list(json.loads((tmp_path / "peaks-abc.json").read_text())) == ["cpu-float32-1-cpusall"]
     Peaks(tmp_path, "abc").of(dataclasses.replace(CELL, threads=2))
     Peaks(tmp_path, "another machine").of(CELL)
     assert len(asked) == 3
-    (tmp_path / "peaks-abc.json").write_text('{"cpu-float32-1": {"dev')
+    for _ in range(2):
+        Peaks(tmp_path, "abc", (0,)).of(CELL)
+        Peaks(tmp_path, "abc", (1,)).of(CELL)
+    assert len(asked) == 5, "one core reaches another peak than the next"
+    (tmp_path / "peaks-abc.json").write_text('{"cpu-float32-1-cpusall": {"dev')
     assert Peaks(tmp_path, "abc").of(CELL) == PEAK
 
 
@@ -116,7 +120,7 @@ def test_a_workers_findings_gain_their_shares(tmp_path: Path) -> None:
     findings = run_worker(request, timeout=120)
     assert findings.status == "ok", findings.reason
     peaks = Peaks(tmp_path, "abc")
-    peaks.path.write_text(json.dumps({"cpu-float32-1": PEAK.to_dict()}))
+    peaks.path.write_text(json.dumps({"cpu-float32-1-cpusall": PEAK.to_dict()}))
     shares, seconds_for_peak = peaks.shares(CELL, findings.metrics)
     assert seconds_for_peak < 1.0
     metrics = findings.metrics | shares

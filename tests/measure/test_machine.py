@@ -1,6 +1,7 @@
 """The description is plain JSON without torch, and its fingerprint moves with hard keys only."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -111,6 +112,21 @@ def test_patch_versions_and_drivers_are_soft(machine):
     later = on_gpu | {"gpus": [gpu | {"driver": "580.2"}], "torch": "2.9.1", "device": "cuda"}
     assert fingerprint(on_gpu) == fingerprint(later)
     assert fingerprint(on_gpu) != fingerprint(on_gpu | {"gpus": [gpu, gpu]})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processors to bind to")
+def test_a_machine_is_described_as_a_process_that_is_bound_sees_it():
+    (cpu, *_) = os.sched_getaffinity(0)
+    code = (
+        f"import os, sys, json; os.sched_setaffinity(0, {{{cpu}}});"
+        "from measure.machine import describe_machine;"
+        "json.dump(describe_machine(threads=1), sys.stdout)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    bound, from_outside = json.loads(done.stdout), describe_machine(threads=1, cpus=(cpu,))
+    for name in ("physical_cores", "logical_cores", "fingerprint", "fingerprint_name"):
+        assert bound[name] == from_outside[name], name
+    assert bound["logical_cores"] == 1
 
 
 def test_threads_default_to_omp_num_threads_then_to_the_cores(monkeypatch):

@@ -151,6 +151,16 @@ def line(commit: str, value: float) -> str:
     return json.dumps(content) + "\n"
 
 
+def test_lines_of_before_are_a_series_of_their_own(tmp_path: Path) -> None:
+    conditions = {"settings": {"max_epochs": 6}, "sequences": "a", "allocator": "", "key": "k"}
+    new = json.dumps(json.loads(line("b", 2.0)) | conditions) + "\n"
+    found, _ = read(kept(tmp_path / "history", line("a", 1.0), new))
+    assert {series.under: [p.commit for p in series.points] for series in found} == {
+        "settings not kept": ["a"],
+        "": ["b"],
+    }
+
+
 def test_a_line_that_a_power_loss_cut_off_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
