@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,7 +69,10 @@ class Findings:
 
     @contextmanager
     def watched(self, device: str) -> Iterator[None]:
-        """The block is what is measured: its seconds, and what happened to the machine in it."""
+        """The block is what is measured: its seconds, and what happened to the machine in it.
+        `resolved["garbage_collector"]` says whether Python's was on.
+        """
+        self.resolved["garbage_collector"] = "on" if gc.isenabled() else "off"
         with self.phase("measured"), telemetry(device) as seen:
             self._reading = seen.contention
             yield

@@ -33,7 +33,6 @@ from workloads.setting import Setting
 from workloads.train_epoch import TrainEpoch
 
 _MOST_ROUNDS = 50
-COLLECTED = "on, and before each round"
 
 
 def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
@@ -43,6 +42,9 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
         workload.prepare()
     batches = workload.batches
     with findings.phase("warm_up"):
+        # From here on the rounds' own garbage is all that a collection looks at (0.1 s else).
+        gc.collect()
+        gc.freeze()
         warmup = until_steady(
             lambda: workload.run(1), device=cell.device, maximum=12, seconds=_share(cell, 1.0)
         )
@@ -59,9 +61,9 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
     with findings.watched(cell.device):
         for _ in range(_rounds(cell, took)):
             findings.turn()
-            gc.collect()  # within a round it is on, as it is for whoever trains
             seconds.append(time_round(workload, steps))
-    findings.resolved["gc"] = COLLECTED
+    gc.unfreeze()
+    findings.resolved["garbage_collector"] += ", collected before each round"
     scale = batches.num_samples / done
     method = "median of whole epochs, perf_counter_ns"
     if done < batches.num_samples:
@@ -85,7 +87,10 @@ def time_training(cell: Cell, setting: Setting, findings: Findings) -> Work:
 
 
 def time_round(workload: TrainEpoch, steps: int) -> float:
-    """Seconds of the first `steps` steps of an epoch, from the same start each time."""
+    """Seconds of the first `steps` steps of an epoch, from the same start each time. The garbage
+    of what was before is not in them; Python's collector stays on, as it is for who trains.
+    """
+    gc.collect()
     workload.reset()
     with Stopwatch(workload.setting.device) as watch:
         workload.run(steps)
@@ -132,11 +137,9 @@ def time_ranking(cell: Cell, setting: Setting, findings: Findings) -> Work:
     with findings.watched(cell.device):
         while len(seconds) < cell.rounds or _are_short(seconds, cell):
             findings.turn()
-            gc.collect()
             with Stopwatch(cell.device) as watch:
                 found = workload.run()
             seconds.append(_seconds(watch))
-    findings.resolved["gc"] = COLLECTED
     took = median_metric(
         seconds, unit="s", better="lower", kind="time", method="median of rounds, perf_counter_ns"
     )
@@ -177,7 +180,6 @@ def _time_requests(cell: Cell, request: Callable[[int], object], findings: Findi
     with findings.phase("warm_up"):
         warmup = until_steady(run_once, device=cell.device, maximum=100, seconds=3.0)
     gc.freeze()  # nothing is collected from here on, and a first look at all modules takes a while
-    findings.resolved["gc"] = "off while requests are timed"
     with gc_disabled(), findings.watched(cell.device):
         load = load_server(cell, request) if cell.scenario == "server" else None
         blocks = consecutive(load.latencies) if load else one_by_one(cell, request, findings)

@@ -30,8 +30,6 @@ from measure.record import Metric
 # The exit code of a worker that could not write what it found (sysexits' EX_IOERR).
 CANNOT_WRITE = 74
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-_SDPA = ("flash", "mem_efficient", "cudnn", "math")
-_ALLOC_CONF = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # the second is its older name
 TRAINING = ("train_epoch", "fit", "capacity")
 
 
@@ -252,16 +250,12 @@ def _describe(cell: Cell, findings: Findings, *, machine: bool) -> None:
 
     from measure.allocator import describe_allocator
     from measure.machine import describe_machine
+    from measure.switches import describe_switches
 
     if machine:
         findings.machine = describe_machine(device=cell.device, threads=cell.threads)
-    findings.resolved |= {
+    findings.resolved |= describe_switches() | {
         "allocator": describe_allocator(),
-        "tf32": bool(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32),
-        "cudnn_benchmark": bool(torch.backends.cudnn.benchmark),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "sdpa": [name for name in _SDPA if getattr(torch.backends.cuda, f"{name}_sdp_enabled")()],
-        "cuda_alloc_conf": next(filter(None, map(os.environ.get, _ALLOC_CONF)), None),
         "dtype": cell.dtype,
         "torch_threads": torch.get_num_threads(),
         "hash_seed": os.environ.get("PYTHONHASHSEED"),

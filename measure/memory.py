@@ -18,13 +18,14 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from measure.device import device_used_bytes
 from measure.highwater import choose_high_water
 from measure.record import Metric, not_measured
 
 _RESERVED_NAMES = ("baseline", "peak")
+# What torch's allocator counts since the process began -> the metric of the phases' share.
+_EVENTS = {"num_alloc_retries": "cuda_alloc_retries", "num_ooms": "cuda_ooms"}
 
 
 class _Phases:
@@ -94,10 +95,6 @@ class HostMemory:
         return self._phases.metrics("memory_physical", self.method)
 
 
-# What PyTorch's allocator had to do again, or could not.
-_COUNTED = {"cuda_alloc_retries": "num_alloc_retries", "cuda_ooms": "num_ooms"}
-
-
 class CudaMemory:
     """Memory of one CUDA device by phase, as torch's allocator counts it.
 
@@ -118,7 +115,7 @@ class CudaMemory:
         self._index = torch.cuda.current_device() if index is None else index
         self._phases = _Phases(torch.cuda.memory_allocated(self._device))
         self._reserved = torch.cuda.memory_reserved(self._device)
-        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._events = dict.fromkeys(_EVENTS, 0)
         self._used, self._used_reason = device_used_bytes(self._index)
 
     @property
@@ -141,27 +138,29 @@ class CudaMemory:
             self._read(name, before)
 
     def metrics(self) -> dict[str, Metric]:
-        """The phases' metrics, then cuda_allocated_peak, cuda_reserved_peak, device_used_peak."""
+        """The phases' metrics, then cuda_allocated_peak, cuda_reserved_peak, cuda_alloc_retries,
+        cuda_ooms (those that were caught too) and device_used_peak.
+        """
         highest = self._phases.highest
         metrics = self._phases.metrics("deterministic", self.method)
         metrics["cuda_allocated_peak"] = Metric(highest, "B", "lower", "deterministic", self.method)
         metrics["cuda_reserved_peak"] = Metric(
             self._reserved, "B", "lower", "memory_physical", "torch reserved_bytes.all.peak"
         )
-        for name, counter in _COUNTED.items():
-            how = f"torch {counter}, over the phases"
-            metrics[name] = Metric(self._counts[name], "1", "lower", "derived", how)
+        for counter, named in _EVENTS.items():
+            method = f"torch {counter}, over the phases"
+            metrics[named] = Metric(self._events[counter], "1", "lower", "derived", method)
         metrics["device_used_peak"] = self._device_used()
         return metrics
 
-    def _read(self, name: str, before: dict[str, Any]) -> None:
+    def _read(self, name: str, before: dict[str, int]) -> None:
         import torch
 
         stats = torch.cuda.memory_stats(self._device)
         self._phases.end(name, int(stats.get("allocated_bytes.all.peak", 0)))
         self._reserved = max(self._reserved, int(stats.get("reserved_bytes.all.peak", 0)))
-        for counted, counter in _COUNTED.items():
-            self._counts[counted] += int(stats.get(counter, 0)) - int(before.get(counter, 0))
+        for counter in self._events:
+            self._events[counter] += int(stats.get(counter, 0)) - int(before.get(counter, 0))
         used, self._used_reason = device_used_bytes(self._index)
         if used is not None:
             self._used = max(used, self._used or 0)

@@ -73,6 +73,9 @@ def test_the_records_say_what_ran_where_and_on_what(finished: Path) -> None:
         if record.status == "ok":
             assert record.data["sequence_hash"]
             assert record.resolved["allocator"].startswith("glibc, memory kept")
+            assert record.resolved["deterministic"] is False
+            served = record.config["workload"] in ("recommend", "serve_step")
+            assert record.resolved["garbage_collector"].startswith("off" if served else "on")
     backends = {r.config["model"]: r.resolved.get("backend") for r in records_of(finished).values()}
     assert backends["mamba4rec"] == "numba"
     assert backends["sasrec"] == "numba"

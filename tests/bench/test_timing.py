@@ -5,7 +5,10 @@ where they are short.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import time
+import weakref
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +16,7 @@ from bench import latency
 from bench.cell import Cell
 from bench.findings import Findings
 from bench.latency import one_by_one, time_each
-from bench.timing import _rounds
+from bench.timing import _rounds, time_round
 
 CELL = Cell("sasrec", "train_epoch", "ml_1m", "all", 50, 128, rounds=5, round_seconds=0.5)
 
@@ -27,6 +30,27 @@ def test_short_epochs_fill_the_time_of_the_rounds_that_were_asked_for(
 
 def test_whole_epochs_get_the_rounds_that_were_asked_for() -> None:
     assert _rounds(dataclasses.replace(CELL, round_seconds=None), 0.1) == 5
+
+
+def test_a_round_begins_without_garbage_and_with_the_collector_on() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    class Played:
+        setting = SimpleNamespace(device="cpu")
+        left: bool | None = None
+
+        def reset(self) -> None:
+            self.left = ring() is not None
+
+        def run(self, steps: int) -> None:
+            assert gc.isenabled()
+            time.sleep(0.001 * steps)
+
+    ring, played = weakref.ref(Ring()), Played()
+    assert time_round(played, 20) == pytest.approx(0.02, rel=0.5)  # type: ignore[arg-type]
+    assert played.left is False
 
 
 def test_short_requests_go_on_until_their_time_is_over() -> None:

@@ -185,7 +185,8 @@ def test_an_unknown_device_is_refused_with_those_allowed():
 
 def test_cuda_phases_add_up_from_the_allocators_counters(monkeypatch):
     torch = pytest.importorskip("torch")
-    stats = iter([{"num_alloc_retries": 1}, _peaks(700, 900, 1), {}, _peaks(500, 1000, 3, ooms=2)])
+    first = {"num_alloc_retries": 1, "num_ooms": 1}
+    stats = iter([first, _peaks(700, 900, 1, 1), {}, _peaks(500, 1000, 3, 2)])
     for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
@@ -214,7 +215,7 @@ def test_cuda_phases_add_up_from_the_allocators_counters(monkeypatch):
     assert metrics["cuda_reserved_peak"].kind == "memory_physical"
 
 
-def _peaks(allocated, reserved, retries, ooms=0):
+def _peaks(allocated, reserved, retries, ooms):
     return {
         "allocated_bytes.all.peak": allocated,
         "reserved_bytes.all.peak": reserved,
