@@ -34,12 +34,10 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
         workload = Recommend(setting)
         workload.prepare()
     with findings.phase("warm_up"), torch.inference_mode():
-        tried = _try_sizes(cell, workload, findings)
+        tried, sized = _try_sizes(cell, workload, findings)
     best = max(tried, key=lambda size: tried[size])
     batches = max(1, min(cell.requests, int(tried[best] * _PASS_SECONDS)) // best)
-    with findings.phase("checks"):
-        chosen = workload.of_size(best)
-    users, seconds = batches * best, []
+    chosen, users, seconds = sized[best], batches * best, list[float]()
     with torch.inference_mode(), findings.watched(cell.device):
         for _ in range(cell.rounds):
             findings.turn()
@@ -69,21 +67,26 @@ def time_offline(cell: Cell, setting: Setting, findings: Findings) -> Work:
     return Work(lambda: chosen.request(next(numbers)), best / 1000, took.value, cost)
 
 
-def _try_sizes(cell: Cell, workload: Recommend, findings: Findings) -> dict[int, float]:
-    """Batch size -> users per second, for growing sizes until they stop paying."""
+def _try_sizes(
+    cell: Cell, workload: Recommend, findings: Findings
+) -> tuple[dict[int, float], dict[int, Recommend]]:
+    """By batch size users per second, for growing sizes until they stop paying, and what answers
+    so many at a time, checked.
+    """
     tried: dict[int, float] = {}
+    sized: dict[int, Recommend] = {}
     size, worse = 1, 0
     while size <= min(cell.batch_size, cell.requests):
         with findings.phase("checks"):
-            sized = workload.of_size(size)
-        tried[size] = _users_per_second(cell, sized)
+            sized[size] = workload.of_size(size)
+        tried[size] = _users_per_second(cell, sized[size])
         worse = worse + 1 if tried[size] < max(tried.values()) else 0
         if worse == _WORSE:
             break
         size *= _GROWTH
         if size * cell.seq_len > _MOST_EVENTS:
             break
-    return tried
+    return tried, sized
 
 
 def _users_per_second(cell: Cell, workload: Recommend) -> float:

@@ -19,6 +19,7 @@ from measure.quantile import PERCENTILES, percentile_metrics, quantile
 from measure.record import TOO_FEW, Metric, not_measured
 
 _APART = ("p50", "p99")
+WITHIN = "latency_block_within"  # samples: medians of blocks over their own process's
 
 
 def pooled(cell: Cell, parts: Sequence[Findings]) -> Findings:
@@ -42,16 +43,24 @@ def pooled(cell: Cell, parts: Sequence[Findings]) -> Findings:
     metrics = {name: _of_all(metric, len(parts)) for name, metric in metrics.items()}
     metrics |= {f"latency_{label}_apart": _apart(each, label) for label in _APART}
     rate = first.metrics["users_per_second"]
-    metrics["users_per_second"] = replace(
-        rate, value=len(latencies) * cell.batch_size / sum(latencies), n=len(latencies)
+    pooled_rate = len(latencies) * cell.batch_size / sum(latencies)
+    metrics["users_per_second"] = _of_all(
+        replace(rate, value=pooled_rate, n=len(latencies)), len(parts)
     )
-    blocks = [block for part in parts for block in part.samples["latency_block_p50"]]
-    samples = {"latency_block_p50": blocks} | {
+    samples = {
         f"latency_process_{label}": [
             quantile(sorted(of_one), PERCENTILES[label][0]) for of_one in each
         ]
         for label in _APART
     }
+    blocks = [part.samples["latency_block_p50"] for part in parts]
+    samples["latency_block_p50"] = [block for of_one in blocks for block in of_one]
+    # How steady each process was by itself: that they differ is what several are there to show.
+    samples[WITHIN] = [
+        block / own
+        for of_one, own in zip(blocks, samples["latency_process_p50"], strict=True)
+        for block in of_one
+    ]
     phases = {
         name: sum(part.phases.get(name, 0.0) for part in parts)
         for name in dict.fromkeys(name for part in parts for name in part.phases)

@@ -13,10 +13,12 @@ from measure.record import DISTURBING
 # Coefficient of variation of a cell's rounds, or of the medians of its blocks of requests; under
 # load of the services, since a queue's latencies vary by nature.
 BOUND = 0.10
-# Interquartile range over median of the same: one odd round does not move it, nor the median.
+# Interquartile range over median of the same: one odd round of many does not move it, nor the
+# median.
 HALF_BOUND = 0.05
 NOISY = "noisy"
 _SAMPLES = (
+    "latency_block_within",
     "epoch_time", "rank_time", "load_time", "time_per_1k_users", "service_block_p50",
     "latency_block_p50",
 )  # fmt: skip
@@ -40,6 +42,13 @@ def half_spread(findings: Findings) -> float | None:
     return (three_quarters - quarter) / median
 
 
+def unsteadiness(findings: Findings) -> float:
+    """How many times as far as is allowed the rounds, or their middle half, spread; 0 where they
+    can't tell.
+    """
+    return max((spread(findings) or 0.0) / BOUND, (half_spread(findings) or 0.0) / HALF_BOUND)
+
+
 def is_disturbed(findings: Findings) -> bool:
     """Whether others took the processor, or a clock fell, while it was measured."""
     return not set(DISTURBING).isdisjoint(findings.flags)
@@ -53,8 +62,7 @@ def asks_again(attempts: list[Findings]) -> bool:
     last = attempts[-1]
     if last.status != "ok" or "fit_time" in last.metrics:
         return False
-    wide = (spread(last) or 0.0) > BOUND or (half_spread(last) or 0.0) > HALF_BOUND
-    return wide or (len(attempts) == 1 and is_disturbed(last))
+    return unsteadiness(last) > 1 or (len(attempts) == 1 and is_disturbed(last))
 
 
 def steadiest(attempts: list[Findings]) -> Findings:
@@ -64,13 +72,13 @@ def steadiest(attempts: list[Findings]) -> Findings:
     well = [findings for findings in attempts if findings.status == "ok"]
     if not well:
         return attempts[-1]
-    best = min(well, key=lambda findings: (is_disturbed(findings), spread(findings) or 0.0))
+    best = min(well, key=lambda findings: (is_disturbed(findings), unsteadiness(findings)))
     spreads = [s for findings in well if (s := spread(findings)) is not None]
     if spreads:
         best.samples["attempt_spread"] = spreads
     if attempts[-1].status != "ok":
         best.flags.append(f"repeat_{attempts[-1].status}")
-    if (spread(best) or 0.0) > BOUND:
+    if unsteadiness(best) > 1:
         best.flags.append(NOISY)
     return best
 

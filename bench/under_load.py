@@ -135,7 +135,7 @@ def _confirmed(
     if rate is None:
         return found, None
     for tries in range(1, _CONFIRMATIONS + 1):
-        served = _load(cell, request, rate, service, target=target)
+        served = _load(cell, request, rate, service, target=target, number=tries)
         if _keeps(served, target):
             return RateFound(rate, missed, found.trials + tries), served
         missed, rate = rate, rate * _LESS
@@ -150,14 +150,16 @@ def _load(
     *,
     target: float = math.inf,
     trial: bool = False,
+    number: int = 1,
 ) -> Served:
     """One whose latencies are the result, or a shorter one of other arrivals, on trial; broken off
-    where its p99 can't keep the target any more.
+    where its p99 can't keep the target any more. Each `number` has arrivals of its own.
     """
     count = _count(cell, rate, service, _TRIAL_SECONDS if trial else _LOAD_SECONDS)
+    seed = 2 * cell.seed + int(not trial) + (number - 1) * 2**32
     return serve_arrivals(
         request,
-        poisson_arrivals(rate, count, seed=2 * cell.seed + int(not trial)),
+        poisson_arrivals(rate, count, seed=seed),
         late_after=target,
         late_allowed=math.ceil((1 - _P99) * (count - 1)),
     )

@@ -156,13 +156,18 @@ def _percentile(
         method += f" of the {worth} independent samples that these are worth"
     if worth < fewest:
         reason = (
-            f"{label} {TOO_FEW} {fewest} independent samples; these {len(ordered)} depend on"
+            f"{label} {_wants(worth)} {fewest} independent samples; these {len(ordered)} depend on"
             f" each other and are worth {worth}"
         )
         return not_measured(reason, unit="s", better="lower", kind=kind, method=method)
     lo, hi = _bounds(ordered, q, tail=1 - CONFIDENCE, worth=worth)
     beyond = outliers(ordered)
     return Metric(value, "s", "lower", kind, method, n=len(ordered), lo=lo, hi=hi, outliers=beyond)
+
+
+def _wants(worth: int) -> str:
+    """A queue that never empties has samples worth none: overload, and no want of them."""
+    return TOO_FEW if worth else "would need"
 
 
 def _bounds(

@@ -1,5 +1,6 @@
-"""Runs that are parts of one: the same suite on the same machine at the same commit, without a cell
-in common, such as lengths that were measured later. Readers see them as one run with both names.
+"""Runs that are parts of one: the same suite on the same machine at the same commit under the same
+allocator, without a cell in common, such as lengths that were measured later. Readers see them as
+one run with both names.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def _complement(one: Run, other: Run) -> bool:
     where = _measured_by(one)
     return (
         one.suite == other.suite
+        and _allocators(one) == _allocators(other)
         and where != set()
         and where == _measured_by(other)
         and _cells(one).isdisjoint(_cells(other))
@@ -44,6 +46,11 @@ def _measured_by(run: Run) -> set[tuple[str, str]]:
     }
     known = all(place and commit and not commit.endswith("-dirty") for place, commit in found)
     return found if known else set()
+
+
+def _allocators(run: Run) -> set[str]:
+    found = {one.resolved.get("allocator") for one in run.records if one.status == "ok"}
+    return {str(name) for name in found if name}
 
 
 def _cells(run: Run) -> set[str]:

@@ -20,7 +20,7 @@ FLAGS = {
     "extrapolated": "Hollow marker: epoch time extrapolated",
     "untrained": "Untrained weights",
     "max_epochs": "Stopped by the limit of epochs, may not have converged",
-    "noisy": "Noisy (rounds spread by more than 10%, also when measured again)",
+    "noisy": "Noisy (rounds spread by over 10%, or half of them by 5%, also when measured again)",
     "contended": "Contended (others used the processor)",
 }
 

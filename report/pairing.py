@@ -41,7 +41,7 @@ from report.margins import Margins
 from report.needs import Need, needed, with_progress
 from report.screening import judge
 from report.seeds import SEED
-from report.status import judge_status, lost, not_comparable, only_on
+from report.status import NOT_THERE, judge_status, lost, not_comparable, only_on
 from report.verdict import Comparison, Pair, PairedMetric, Verdict
 
 SCHEMAS = ("seqrec-bench/ab/1", "seqrec-bench/pair/1")
@@ -205,7 +205,9 @@ def _paired(
 def _why_lost(name: str, pairs: Sequence[Blocks]) -> str:
     """What the head says of a number that it does not have; want of samples where that is all."""
     sides = ((pair.base.value(name), pair.head.metrics.get(name)) for pair in pairs)
-    reasons = (head.reason for base, head in sides if base is not None and head is not None)
+    reasons = (
+        NOT_THERE if head is None else head.reason for base, head in sides if base is not None
+    )
     return one_line(min(filter(None, reasons), key=lambda why: TOO_FEW in why, default=""), 160)
 
 

@@ -107,11 +107,11 @@ def lost(metric: PairedMetric, policy: Policy) -> Comparison | None:
         often = "" if len(pairs) == 1 else f" in {blamed} of {len(pairs)} pairs"
         reason = f"the head no longer has it{often}" + f": {metric.lost}" * bool(metric.lost)
         return compare(metric, policy, Verdict.FAILED, reason, "status")
-    if blamed or len(gone) < len(pairs):
+    if len(gone) < len(pairs):
         return None
     flags = sorted({flag for pair in gone for flag in pair.flags if flag in DISTURBING})
-    amid = "" if TOO_FEW in metric.lost else f", measured while {' and '.join(flags)}"
-    reason = f"the head has no number{amid}: {metric.lost}"
+    amid = f", measured while {' and '.join(flags)}" if flags and TOO_FEW not in metric.lost else ""
+    reason = f"the head has no number{amid}: {metric.lost or NOT_THERE}"
     return compare(metric, policy, Verdict.INCONCLUSIVE, reason, "status")
 
 

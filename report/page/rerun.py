@@ -5,6 +5,7 @@ Made from what pytest was given; folders and files of the machine that measured 
 
 from __future__ import annotations
 
+import re
 import shlex
 from itertools import pairwise
 from pathlib import PurePath
@@ -47,9 +48,9 @@ def command_at(run: Run, suite: str, dataset: str) -> str:
     given = [part for word in run.argv for part in word.split("=", 1)]
     for name, value in pairwise(given):
         words += [name, value] if name in _CONDITIONS else []
-    of_it = "" if dataset == "auto" else f"{PurePath(dataset).stem}-"
-    kept = shlex.quote(f"results/{suite}-{of_it}L")
-    return f"{shlex.join(words)} --seq-len {{L}} --benchmark-json={kept}{{L}}.json"
+    stem = re.sub(r"[^\w.+-]+", "_", PurePath(dataset).stem)
+    kept = f"results/{suite}-" + f"{stem}-" * (dataset != "auto") + "L{L}.json"
+    return f"{shlex.join(words)} --seq-len {{L}} --benchmark-json={kept}"
 
 
 def cell_command(run_command: str, cell_id: str) -> str:

@@ -42,6 +42,8 @@ def test_one_odd_round_is_no_reason_and_a_machine_that_changed_is() -> None:
     assert half_spread(changed) == pytest.approx(0.08 / 1.04)
     assert asks_again([changed])
     assert half_spread(found([1.0, 2.0])) is None
+    assert steadiest([changed]).flags == ["noisy"]
+    assert steadiest([found([1.08] * 5 + [1.0] * 5), odd]) is odd, "though it spreads more in all"
 
 
 def test_under_load_services_are_asked_and_not_the_queue() -> None:

@@ -66,6 +66,14 @@ def test_uncommitted_changes_are_unlike_each_other(labels, made):
     assert len(set(labels(*parts))) == 2
 
 
+def test_another_allocator_is_another_run(labels, made):
+    parts = [
+        [made.train("sasrec", at, resolved={"allocator": name, "dataset": "ml_100k"})]
+        for at, name in ((50, "glibc, memory kept"), (100, "glibc, defaults"))
+    ]
+    assert len(set(labels(*parts))) == 2
+
+
 def test_a_cell_of_both_keeps_them_apart(labels, made):
     both = [made.train("sasrec", at) for at in (50, 100)]
     assert len(set(labels(both, both[1:]))) == 2

@@ -37,6 +37,11 @@ def test_a_queue_worth_too_few_requests_is_chance() -> None:
     assert verdict(pair(None), pair(None), pair(1.0), why=QUEUE) is None
 
 
+def test_a_queue_that_never_empties_is_overload_and_no_chance() -> None:
+    metrics = percentile_metrics([0.001] * 400, independent=lambda _: 0.0)
+    assert verdict(pair(None), why=metrics["latency_p50"].reason or "") == "FAILED"
+
+
 def test_a_time_is_lost_unless_its_side_was_disturbed() -> None:
     assert verdict(pair(None), why="the clock broke") == "FAILED"
     made = judged(pair(None, "contended"), why="the clock broke")
@@ -46,6 +51,12 @@ def test_a_time_is_lost_unless_its_side_was_disturbed() -> None:
     quiet, busy = pair(None), pair(None, "throttled")
     assert verdict(quiet, quiet, busy, why="the clock broke") == "FAILED"
     assert verdict(pair(1.0), quiet, busy, why="the clock broke") is None, "one is chance"
+
+
+def test_all_gone_with_one_pair_to_blame_is_open_and_not_left_out() -> None:
+    quiet, busy = pair(None), pair(None, "contended")
+    assert verdict(*[busy] * 4, quiet, why="the clock broke") == "INCONCLUSIVE"
+    assert verdict(*[busy] * 4, quiet, quiet, why="the clock broke") == "FAILED"
 
 
 @pytest.mark.parametrize("kind", ["memory_physical", "deterministic", "accuracy"])
