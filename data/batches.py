@@ -85,10 +85,6 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         return map(self._build, range(len(self)))
 
-    def __getitem__(self, number: int) -> Batch:
-        """Batch `number` of the epoch; -1 is the last."""
-        return self._build(range(len(self))[number])
-
     @cached_property
     def num_targets(self) -> int:
         """Predictions in one epoch; for cloze its masks are drawn once more to count them."""

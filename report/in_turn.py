@@ -58,7 +58,8 @@ def report_in_turn(
         )
         for name in ("base", "head")
     ]
-    found = verdicts(margins, screened, confirmed)
+    own_harness = not content.get("harness")
+    found = verdicts(margins, screened, confirmed, own_harness=own_harness)
     found += [_not_reached(cell) for cell in content.get("cells", ()) if cell not in screened]
     found += [_removed(str(model)) for model in content.get("removed", ())]
     used = margins.used(one.key for one in found if one.kind in OF_THE_MACHINE)

@@ -79,8 +79,15 @@ def needs(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Need]
     return doubtful + [need for need in wanted if need.cell_id not in ended]
 
 
-def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Comparison]:
-    """Of every cell and metric, from the pairs so far."""
+def verdicts(
+    margins: Margins, screened: PairsOf, confirmed: PairsOf, *, own_harness: bool = True
+) -> list[Comparison]:
+    """Of every cell and metric, from the pairs so far.
+
+    Args:
+        own_harness: whether the base has the harness that ran it: one that it has not may be what
+            breaks it, which is no improvement of the head.
+    """
     cells = _of_both(screened, confirmed)
     others = {cell_id: _kernels(pairs) for cell_id, pairs in cells.items()}
     both = _in_both(screened, confirmed)
@@ -95,7 +102,7 @@ def verdicts(margins: Margins, screened: PairsOf, confirmed: PairsOf) -> list[Co
         found += [judge_kernel(cell_id, other) for other in others[cell_id]]
         failed = failing(pairs)
         if isinstance(failed, tuple):
-            status = judge_status(cell_id, *failed, repaired=is_repaired(pairs))
+            status = judge_status(cell_id, *failed, repaired=own_harness and is_repaired(pairs))
             found += [] if status is None else [status]
         elif failed is UNDECIDED:
             made = failed_once(cell_id, pairs)

@@ -244,6 +244,8 @@ def test_a_crash_that_the_head_repairs_is_an_improvement() -> None:
     repaired = Pair(record(1e-3, "error"), record(1e-3))
     (found,) = verdicts(Margins(), {CELL: [repaired, repaired]}, {})
     assert (found.verdict, found.metric) == (Verdict.IMPROVED, "status")
+    (found,) = verdicts(Margins(), {CELL: [repaired, repaired]}, {}, own_harness=False)
+    assert found.verdict is Verdict.NOT_MEASURABLE, "the head's harness may have broken it"
     often = {CELL: [repaired, repaired, *pairs(2, 0.0)]}
     said = {c.metric: c.verdict for c in verdicts(Margins(), often, {})}
     assert said["status"] is Verdict.NOT_MEASURABLE, "the base runs at times"
