@@ -77,7 +77,7 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
 
         def fits(size: int, axis: str = axis) -> bool | None:
             nonlocal last
-            at = dataclasses.replace(cell, **{axis: size})  # type: ignore[arg-type]
+            at = _at(cell, axis, size)
             if at not in tried:
                 found = probe(at)
                 probes.append(_told(at, found))
@@ -94,7 +94,7 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
             return tried[at]
 
         found = bracket(getattr(cell, axis), fits)
-        if found.fails and dataclasses.replace(cell, **{axis: found.fails}) in without_grid:  # type: ignore[arg-type]
+        if found.fails and _at(cell, axis, found.fails) in without_grid:
             reason = f"a kernel's grid, not memory, ends below {found.fails}"
             found = dataclasses.replace(found, reason=reason)
         metrics[name] = _metric(cell, axis, found, sum(_along(cell, at, axis) for at in tried))
@@ -105,6 +105,10 @@ def search(cell: Cell, probe: Callable[[Cell], Findings]) -> Findings:
     last.samples = {"probe_time": seconds}
     last.resolved["probes"] = probes
     return last
+
+
+def _at(cell: Cell, axis: str, size: int) -> Cell:
+    return dataclasses.replace(cell, **{axis: size})  # type: ignore[arg-type]
 
 
 def _metric(cell: Cell, axis: str, found: Bracket, probes: int) -> Metric:

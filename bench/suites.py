@@ -11,7 +11,7 @@ _LONG = "synthetic_u64_i3400_x16386"
 _JUDGED = "synthetic_u600_i400_n60"
 _LEARNT = "synthetic_u500_i150_n30"
 # What a tail is worth is known from as many processes (bench/pool.py).
-POOLED = 5
+_POOLED = 5
 _LENGTHS = (50, 100, 200, 512, 1024, 2048, 4096, 8192, 16384)
 
 SUITES: dict[str, tuple[Block, ...]] = {
@@ -64,7 +64,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
             batch_sizes=(1, 4096),
             requests=300,
             round_seconds=0.5,
-            processes=POOLED,
+            processes=_POOLED,
         ),
         Block("rank_all", (200,), ("ml_1m",), batch_sizes=(256,)),
         Block("rank_all", (50,), ("amazon_beauty", "amazon_video_games"), batch_sizes=(256,)),
@@ -82,7 +82,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
             batch_sizes=(1, 64),
             requests=1000,
             round_seconds=0.5,
-            processes=POOLED,
+            processes=_POOLED,
         ),
         Block(
             "recommend",
@@ -90,7 +90,7 @@ SUITES: dict[str, tuple[Block, ...]] = {
             batch_sizes=(1,),
             requests=300,
             round_seconds=0.5,
-            processes=POOLED,
+            processes=_POOLED,
         ),
         # As users come: the highest rate at which p99 stays within 10 ms; and all at once.
         Block(

@@ -5,7 +5,7 @@ one run with both names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import takewhile
 
 from report.load import Run
@@ -16,28 +16,23 @@ _MOST_NAMES = 3
 def joint_labels(runs: Sequence[Run]) -> dict[str, str]:
     """By each run's label, that of the runs that it is part of; its own where it is alone."""
     parts: list[list[Run]] = []
+    by_conditions: dict[Hashable, list[tuple[list[Run], set[str]]]] = {}
     for run in runs:
-        fitting = (found for found in parts if all(_complement(run, other) for other in found))
-        part = next(fitting, None)
-        if part is None:
-            parts.append([run])
+        where, cells = _measured_by(run), {record.cell_id for record in run.records}
+        key = (run.suite, where, _allocators(run)) if where else run.label
+        known = by_conditions.setdefault(key, [])
+        for part, taken in known:
+            if taken.isdisjoint(cells):
+                part.append(run)
+                taken.update(cells)
+                break
         else:
-            part.append(run)
+            parts.append([run])
+            known.append((parts[-1], cells))
     return {run.label: _name(part) for part in parts for run in part}
 
 
-def _complement(one: Run, other: Run) -> bool:
-    where = _measured_by(one)
-    return (
-        one.suite == other.suite
-        and _allocators(one) == _allocators(other)
-        and where != set()
-        and where == _measured_by(other)
-        and _cells(one).isdisjoint(_cells(other))
-    )
-
-
-def _measured_by(run: Run) -> set[tuple[str, str]]:
+def _measured_by(run: Run) -> frozenset[tuple[str, str]]:
     """Machine and commit of what ran; none where that is not known of all of it."""
     found = {
         (str(one.machine.get("fingerprint") or ""), str(one.machine.get("commit") or run.commit))
@@ -45,16 +40,12 @@ def _measured_by(run: Run) -> set[tuple[str, str]]:
         if one.status == "ok"
     }
     known = all(place and commit and not commit.endswith("-dirty") for place, commit in found)
-    return found if known else set()
+    return frozenset(found if known else ())
 
 
-def _allocators(run: Run) -> set[str]:
+def _allocators(run: Run) -> frozenset[str]:
     found = {one.resolved.get("allocator") for one in run.records if one.status == "ok"}
-    return {str(name) for name in found if name}
-
-
-def _cells(run: Run) -> set[str]:
-    return {record.cell_id for record in run.records}
+    return frozenset(str(name) for name in found if name)
 
 
 def _name(part: Sequence[Run]) -> str:

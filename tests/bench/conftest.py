@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.cell import Cell
+from bench.journal import Journal, new_manifest
 from bench.options import Options
 from measure.record import Metric, Record
 
@@ -42,6 +43,28 @@ def options(tmp_path: Path) -> Callable[..., Options]:
     def make(**given: Any) -> Options:
         values = {"--" + name.replace("_", "-"): value for name, value in given.items()}
         return Options(FakeConfig({"--results-dir": str(tmp_path / "results")} | values))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def journal_of(tmp_path: Path) -> Callable[[Cell], Journal]:
+    """journal_of(cell) is the open journal of a run of that cell, its order's seed 3."""
+
+    def make(cell: Cell) -> Journal:
+        manifest = new_manifest(
+            suite="smoke",
+            cells=[cell],
+            argv=[],
+            dataset_line="",
+            data_hashes={},
+            limits={},
+            commit=None,
+            machine={"fingerprint": "x"},
+            root=tmp_path,
+            order_seed=3,
+        )
+        return Journal.open(tmp_path / "results", manifest, fresh=False)
 
     return make
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bench.cell import Cell
 from bench.findings import Findings
-from bench.journal import Journal, new_manifest
+from bench.journal import Journal
 from bench.pool import pooled
 from bench.runner import Runner
 from bench.steadiness import asks_again
@@ -74,20 +74,8 @@ def test_one_process_is_what_it_was_and_one_that_failed_is_the_cells() -> None:
     assert pooled(CELL, [only, late]) is late
 
 
-def test_real_processes_are_pooled(tmp_path: Path) -> None:
-    manifest = new_manifest(
-        suite="smoke",
-        cells=[CELL],
-        argv=[],
-        dataset_line="",
-        data_hashes={},
-        limits={},
-        commit=None,
-        machine={"fingerprint": "x"},
-        root=tmp_path,
-    )
-    journal = Journal.open(tmp_path / "results", manifest, fresh=False)
-    record = Runner(journal, None, None, 60.0).measure(CELL)
+def test_real_processes_are_pooled(journal_of: Callable[[Cell], Journal]) -> None:
+    record = Runner(journal_of(CELL), None, None, 60.0).measure(CELL)
     assert record.status == "ok", record.reason
     assert record.metrics["latency_p99"].n == 600
     assert record.metrics["latency_p99_apart"].value is not None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from bench.cell import Cell
 from bench.findings import Findings
-from bench.journal import Journal, new_manifest
+from bench.journal import Journal
 from bench.runner import Runner
 from bench.steadiness import asks_again, half_spread, spread, steadiest
 from measure.record import Metric
@@ -97,7 +97,7 @@ def test_two_rounds_can_be_disturbed_and_a_fit_or_a_failure_is_never_repeated() 
     ],
 )
 def test_a_cell_is_measured_again_up_to_the_limit(
-    tmp_path: Path,
+    journal_of: Callable[[Cell], Journal],
     monkeypatch: pytest.MonkeyPatch,
     attempts: list[list[float]],
     limit: int,
@@ -125,20 +125,8 @@ def test_a_cell_is_measured_again_up_to_the_limit(
             return findings
 
     monkeypatch.setattr(Runner, "worker", staticmethod(Played))
-    manifest = new_manifest(
-        suite="smoke",
-        cells=[CELL],
-        argv=[],
-        dataset_line="",
-        data_hashes={},
-        limits={},
-        commit=None,
-        machine={"fingerprint": "x"},
-        root=tmp_path,
-        order_seed=3,
-    )
-    assert manifest.order_seed == 3
-    journal = Journal.open(tmp_path / "results", manifest, fresh=False)
+    journal = journal_of(CELL)
+    assert journal.manifest.order_seed == 3
     record = Runner(journal, None, None, 9.0, repeats=limit).measure(CELL)
     assert record.repeats == repeats
     assert record.flags == flags
