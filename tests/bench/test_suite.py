@@ -1,9 +1,8 @@
-"""The whole way, as a user goes it: measure, stop, go on, read, refuse."""
+"""The whole way, as a user goes it: measure, stop, go on, read."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,13 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.hold import Hold
 from bench.raw import read_raw
-from measure.record import Record, from_dict, loads
+from measure.record import loads
 from report.load import load_runs
 from report.significance import contrasts
+from tests.bench.suite_run import ROOT, records_of, start
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 Suite = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -34,25 +32,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, out
     (folder / "out.txt").write_text(out)
     return folder
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pytest", "bench/", "--repeats=0"]  # nothing is steady here
-    # Started by a worker of pytest-xdist, pytest would take itself for one.
-    alone = {name: value for name, value in os.environ.items() if "XDIST" not in name}
-    return subprocess.Popen(
-        [*command, f"--results-dir={folder / 'results'}", "-p", "no:cacheprovider", *arguments],
-        cwd=ROOT,
-        env=alone | {"SEQREC_CACHE": str(folder / "cache")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def records_of(folder: Path) -> dict[str, Record]:
-    content = json.loads((folder / "run.json").read_text())["seqrec_bench"]
-    return {r.cell_id: r for r in map(from_dict, content["records"])}
 
 
 def test_every_cell_has_a_record_and_only_the_impossible_is_not_ok(finished: Path) -> None:
@@ -235,69 +214,3 @@ def test_ctrl_c_stops_soon_and_says_what_is_kept(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 4  # 2 s on a machine that does nothing else: tox -e torture
     assert "the same command goes on" in out
     assert "Traceback" not in out
-
-
-def test_nothing_can_run_is_still_a_result(tmp_path: Path) -> None:
-    run = start(
-        tmp_path,
-        "--suite=smoke",
-        "--model=bert4rec",
-        "--workload=serve_step",
-        f"--benchmark-json={tmp_path / 'run.json'}",
-    )
-    out, _ = run.communicate(timeout=100)
-    assert run.returncode == 0, out
-    (record,) = records_of(tmp_path).values()
-    assert record.status == "unsupported"
-
-
-def test_collecting_lists_readable_ids_and_writes_nothing(tmp_path: Path) -> None:
-    out, _ = start(
-        tmp_path, "--suite=scaling", "--model=sasrec,mamba4rec", "--collect-only", "-q"
-    ).communicate(timeout=100)
-    assert "test_train_epoch[mamba4rec-synthetic_u64_i3400_x16386-train_epoch-all-L16384-B1-" in out
-    assert "gru4rec" not in out
-    assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model=nope"], "error: --model 'nope': choose from"),
-        (["--dataset=nope"], "error: "),
-        (["-n", "2"], "error: "),
-    ],
-    ids=["model", "dataset", "xdist"],
-)
-def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    run = start(tmp_path, f"--benchmark-json={tmp_path / 'run.json'}", *arguments)
-    out, _ = run.communicate(timeout=100)
-    assert run.returncode == 2
-    assert out.startswith(message)
-    assert out.count("\n") == 1
-    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == []
-
-
-def test_a_results_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir(mode=0o555)
-    if os.access(tmp_path / "results", os.W_OK):  # root may write anywhere but here
-        (tmp_path / "results").rmdir()
-        (tmp_path / "results").symlink_to("/proc")
-    run = start(tmp_path, "--suite=smoke")
-    out, _ = run.communicate(timeout=100)
-    assert run.returncode == 2
-    assert out.startswith("error: can't write to ")
-    assert out.count("\n") == 1
-
-
-def test_a_second_run_in_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
-    held = Hold(tmp_path / "results")
-    out, _ = start(tmp_path, "--suite=smoke", "--model=gru4rec").communicate(timeout=100)
-    held.release()
-    assert out.startswith(f"error: {tmp_path / 'results'}: another run is going on there (process ")
-    assert out.endswith("; wait for it, or choose another --results-dir\n")
-    assert out.count("\n") == 1
-    assert [path.name for path in (tmp_path / "results").iterdir()] == [".lock"]

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from models.ops import gru_numba
-from models.ops.backend import BackendUnavailable
 from models.ops.gru import gru, gru_items, gru_step
+from tests.models.ops.gru_layer import RAGGED, factors_of, made_layer, made_rows, offsets_of
 
-RAGGED = (1, 2, 3, 5, 17, 63, 200)
 LENGTHS = {
     "one": (63,),
     "two": (5, 17),
@@ -22,22 +21,6 @@ LENGTHS = {
     "empty": (0, 4, 0, 1),
 }
 FAST = ("torch", "numba")
-
-
-def _offsets(lengths: tuple[int, ...]) -> Tensor:
-    return torch.tensor([0, *lengths]).cumsum(0)
-
-
-def _layer(
-    inputs: int = 24, states: int = 40, dtype: torch.dtype = torch.float64
-) -> tuple[nn.GRU, list[Tensor]]:
-    torch.manual_seed(0)
-    layer = nn.GRU(inputs, states, dtype=dtype)
-    return layer, [p.detach().float() for p in layer.parameters()]
-
-
-def _rows(count: int, inputs: int = 24) -> Tensor:
-    return torch.randn(count, inputs, generator=torch.Generator().manual_seed(1))
 
 
 def _expected(
@@ -59,12 +42,8 @@ def _expected(
 def _run(x: Tensor, lengths: tuple[int, ...], weights: list[Tensor], **how: object) -> list[Tensor]:
     """States, and gradients of x and the weights by a sum with fixed factors."""
     leaves = [t.clone().requires_grad_() for t in (x, *weights)]
-    y = gru(leaves[0], _offsets(lengths), *leaves[1:], **how)
-    return [y.detach(), *torch.autograd.grad((y * _factors(y)).sum(), leaves)]
-
-
-def _factors(y: Tensor) -> Tensor:
-    return torch.randn(y.shape, generator=torch.Generator().manual_seed(2)).to(y.dtype)
+    y = gru(leaves[0], offsets_of(lengths), *leaves[1:], **how)
+    return [y.detach(), *torch.autograd.grad((y * factors_of(y)).sum(), leaves)]
 
 
 @pytest.mark.parametrize("backend", [*FAST, "reference"])
@@ -75,10 +54,10 @@ def test_states_and_gradients_are_those_of_torchs_layer(
 ) -> None:
     if backend == "reference" and len(lengths) > len(RAGGED):
         pytest.skip("a plain loop over 1,746 rows")
-    layer, weights = _layer()
-    x = _rows(sum(lengths) + 3)
+    layer, weights = made_layer()
+    x = made_rows(sum(lengths) + 3)
     y, leaf = _expected(layer, x, lengths, last_only)
-    wanted = torch.autograd.grad((y * _factors(y)).sum(), [leaf, *layer.parameters()])
+    wanted = torch.autograd.grad((y * factors_of(y)).sum(), [leaf, *layer.parameters()])
     got = _run(x, lengths, weights, last_only=last_only, backend=backend)
     for one, other in zip(got, [y, *wanted], strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=2e-5)
@@ -90,21 +69,21 @@ def test_states_and_gradients_are_those_of_torchs_layer(
 @pytest.mark.parametrize("lengths", [(17,), (5, 3), RAGGED], ids=str)
 @pytest.mark.parametrize(("inputs", "states"), [(16, 16), (64, 128), (1, 1), (33, 17)])
 def test_other_widths(inputs: int, states: int, lengths: tuple[int, ...]) -> None:
-    layer, weights = _layer(inputs, states)
-    x = _rows(sum(lengths), inputs)
+    layer, weights = made_layer(inputs, states)
+    x = made_rows(sum(lengths), inputs)
     y, leaf = _expected(layer, x, lengths, False)
-    wanted = torch.autograd.grad((y * _factors(y)).sum(), [leaf, *layer.parameters()])
+    wanted = torch.autograd.grad((y * factors_of(y)).sum(), [leaf, *layer.parameters()])
     for one, other in zip(_run(x, lengths, weights), [y, *wanted], strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_without_gradients_the_states_are_the_same(lengths: tuple[int, ...]) -> None:
-    _, weights = _layer()
-    x = _rows(sum(lengths))
+    _, weights = made_layer()
+    x = made_rows(sum(lengths))
     for last_only in (False, True):
         kept = _run(x, lengths, weights, last_only=last_only)[0]
-        assert torch.equal(gru(x, _offsets(lengths), *weights, last_only=last_only), kept)
+        assert torch.equal(gru(x, offsets_of(lengths), *weights, last_only=last_only), kept)
 
 
 @pytest.mark.usefixtures("poisoned_memory")
@@ -114,8 +93,8 @@ def test_without_gradients_the_states_are_the_same(lengths: tuple[int, ...]) -> 
 def test_items_looked_up_give_the_states_of_their_rows(
     lengths: tuple[int, ...], inputs: int, states: int, last_only: bool
 ) -> None:
-    _, weights = _layer(inputs, states)
-    table, offsets = _rows(30, inputs), _offsets(lengths)
+    _, weights = made_layer(inputs, states)
+    table, offsets = made_rows(30, inputs), offsets_of(lengths)
     ids = torch.randint(30, (sum(lengths) + 3,), generator=torch.Generator().manual_seed(2))
     for _ in range(2):  # made, then as kept
         with torch.no_grad():
@@ -125,8 +104,8 @@ def test_items_looked_up_give_the_states_of_their_rows(
 
 
 def test_items_are_looked_up_anew_after_a_weight_has_changed() -> None:
-    _, weights = _layer()
-    table, offsets, ids = _rows(9), _offsets((5, 17, 30)), torch.arange(52) % 9
+    _, weights = made_layer()
+    table, offsets, ids = made_rows(9), offsets_of((5, 17, 30)), torch.arange(52) % 9
     for changed in (table, *weights):
         with torch.no_grad():
             gru_items(ids, table, offsets, *weights)
@@ -136,26 +115,26 @@ def test_items_are_looked_up_anew_after_a_weight_has_changed() -> None:
 
 
 def test_items_with_gradients_reach_the_table() -> None:
-    _, weights = _layer()
-    table, ids = _rows(9).requires_grad_(), torch.tensor([3, 4, 3, 5])
-    gru_items(ids, table, _offsets((2, 2)), *weights).sum().backward()
+    _, weights = made_layer()
+    table, ids = made_rows(9).requires_grad_(), torch.tensor([3, 4, 3, 5])
+    gru_items(ids, table, offsets_of((2, 2)), *weights).sum().backward()
     assert torch.equal(table.grad.abs().sum(1) > 0, torch.tensor([0, 0, 0, 1, 1, 1, 0, 0, 0]) > 0)
 
 
 def test_an_item_outside_of_the_table_is_refused() -> None:
-    _, weights = _layer()
+    _, weights = made_layer()
     with torch.no_grad(), pytest.raises(IndexError, match=r"0\.\.8"):
-        gru_items(torch.tensor([0, 9, 1]), _rows(9), _offsets((3,)), *weights)
+        gru_items(torch.tensor([0, 9, 1]), made_rows(9), offsets_of((3,)), *weights)
 
 
 @pytest.mark.parametrize("backend", [*FAST, "reference"])
 def test_no_sequences_are_no_work(backend: str) -> None:
-    _, weights = _layer()
+    _, weights = made_layer()
     for rows in (0, 2):
-        y = gru(_rows(rows), _offsets(()), *weights, backend=backend)
+        y = gru(made_rows(rows), offsets_of(()), *weights, backend=backend)
         assert y.shape == (rows, 40)
         assert not y.any()
-        last = gru(_rows(rows), _offsets(()), *weights, last_only=True, backend=backend)
+        last = gru(made_rows(rows), offsets_of(()), *weights, last_only=True, backend=backend)
         assert last.shape == (0, 40)
 
 
@@ -163,8 +142,8 @@ def test_no_sequences_are_no_work(backend: str) -> None:
 @pytest.mark.parametrize("last_only", [False, True], ids=["all", "last"])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_only_memory_that_was_written_is_read(lengths: tuple[int, ...], last_only: bool) -> None:
-    _, weights = _layer()
-    x = _rows(sum(lengths) + 1)
+    _, weights = made_layer()
+    x = made_rows(sum(lengths) + 1)
     results = _run(x, lengths, weights, last_only=last_only, backend="numba")
     assert all(bool(result.isfinite().all()) for result in results)
 
@@ -173,8 +152,8 @@ def test_only_memory_that_was_written_is_read(lengths: tuple[int, ...], last_onl
 def test_any_number_of_threads_gives_the_same_bits(
     lengths: tuple[int, ...], set_threads: Callable[[int], None]
 ) -> None:
-    _, weights = _layer(64, 128)
-    x = _rows(sum(lengths), 64)
+    _, weights = made_layer(64, 128)
+    x = made_rows(sum(lengths), 64)
     runs = []
     for threads in (1, 1, 2, 3):
         set_threads(threads)
@@ -184,17 +163,17 @@ def test_any_number_of_threads_gives_the_same_bits(
 
 
 def test_saturated_gates_stay_finite() -> None:
-    _, weights = _layer()
-    for one in _run(1e4 * _rows(23), (20, 3), weights, backend="numba"):
+    _, weights = made_layer()
+    for one in _run(1e4 * made_rows(23), (20, 3), weights, backend="numba"):
         assert bool(one.isfinite().all())
 
 
 def test_inputs_need_not_be_contiguous_or_require_gradients() -> None:
-    layer, weights = _layer()
-    wide = _rows(20, 48)
+    layer, weights = made_layer()
+    wide = made_rows(20, 48)
     x, leaves = wide[:, ::2], [w.requires_grad_() for w in weights]
     assert not x.is_contiguous()
-    gru(x, _offsets((20,)), *leaves).sum().backward()
+    gru(x, offsets_of((20,)), *leaves).sum().backward()
     layer(x.double())[0].sum().backward()
     for leaf, parameter in zip(leaves, layer.parameters(), strict=True):
         torch.testing.assert_close(leaf.grad.double(), parameter.grad, rtol=1e-4, atol=1e-5)
@@ -204,9 +183,9 @@ def test_inputs_need_not_be_contiguous_or_require_gradients() -> None:
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("backend", [*FAST, "reference", "auto"])
 def test_steps_equal_the_full_pass(backend: str, batch: int, inputs: int) -> None:
-    _, weights = _layer(inputs, 2 * inputs)
-    x = _rows(7 * batch, inputs).view(batch, 7, inputs)
-    full = gru(x.flatten(0, 1), _offsets((7,) * batch), *weights).view(batch, 7, -1)
+    _, weights = made_layer(inputs, 2 * inputs)
+    x = made_rows(7 * batch, inputs).view(batch, 7, inputs)
+    full = gru(x.flatten(0, 1), offsets_of((7,) * batch), *weights).view(batch, 7, -1)
     state = torch.zeros(batch, 2 * inputs)
     for t in range(7):
         before = state.clone()
@@ -218,96 +197,16 @@ def test_steps_equal_the_full_pass(backend: str, batch: int, inputs: int) -> Non
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_steps_have_gradients(batch: int) -> None:
-    _, weights = _layer(16, 32)
-    leaves = [t.requires_grad_() for t in (_rows(batch, 16), torch.ones(batch, 32), *weights)]
+    _, weights = made_layer(16, 32)
+    leaves = [t.requires_grad_() for t in (made_rows(batch, 16), torch.ones(batch, 32), *weights)]
     got = torch.autograd.grad(gru_step(*leaves).sum(), leaves)
     wanted = torch.autograd.grad(torch.gru_cell(*leaves).sum(), leaves)
     assert all(torch.equal(one, other) for one, other in zip(got, wanted, strict=True))
 
 
-def test_autocast_and_other_dtypes_run_on_torch() -> None:
-    _, weights = _layer(16, 32)
-    x, offsets = _rows(9, 16), _offsets((5, 4))
-    exact = gru(x, offsets, *weights)
-    with torch.autocast("cpu", torch.bfloat16):
-        low = gru(x.bfloat16(), offsets, *weights)
-        step = gru_step(x[:1].bfloat16(), torch.zeros(1, 32), *weights)
-    torch.testing.assert_close(low.float(), exact, rtol=0.05, atol=0.05)
-    torch.testing.assert_close(step.float(), exact[:1], rtol=0.05, atol=0.05)
-    double = gru(x.double(), offsets, *(w.double() for w in weights))
-    assert double.dtype == torch.float64
-    with pytest.raises(BackendUnavailable, match="float32 on cpu"):
-        gru(x.double(), offsets, *(w.double() for w in weights), backend="numba")
-
-
-def test_an_unknown_backend_is_refused_with_the_names() -> None:
-    _, weights = _layer()
-    with pytest.raises(ValueError, match=r"'fast'.*reference, torch, numba"):
-        gru(_rows(3), _offsets((3,)), *weights, backend="fast")
-    with pytest.raises(ValueError, match=r"'fast'.*reference, torch, numba"):
-        gru_step(_rows(2), torch.zeros(2, 40), *weights, backend="fast")
-
-
-@pytest.mark.parametrize("offsets", [[1, 3], [0, 4], [0, 2, 1, 3], []], ids=str)
-def test_offsets_that_leave_the_rows_are_refused(offsets: list[int]) -> None:
-    _, weights = _layer()
-    with pytest.raises(ValueError, match="offsets"):
-        gru(_rows(3), torch.tensor(offsets, dtype=torch.int64), *weights)
-    with pytest.raises(ValueError, match="int64"):
-        gru(_rows(3), torch.tensor([0, 3], dtype=torch.int32), *weights)
-
-
-def test_tensors_that_do_not_belong_together_are_refused() -> None:
-    _, weights = _layer()
-    with pytest.raises(ValueError, match=r"needed: \(T, D\), \(3E, D\)"):
-        gru(_rows(3, 25), _offsets((3,)), *weights)
-    with pytest.raises(ValueError, match="share dtype"):
-        gru(_rows(3), _offsets((3,)), *weights[:3], weights[3].double())
-
-
 def test_groups_are_whole_tiles_and_cover_all_sequences() -> None:
     for batch in (1, 3, 4, 31, 32, 33, 65, 256, 1000):
-        plan = gru_numba._plan(_offsets((2,) * batch))
+        plan = gru_numba._plan(offsets_of((2,) * batch))
         assert plan.groups[0][0] == 0
         assert plan.groups[-1][1] == batch
         assert all(start % 4 == 0 and start < stop <= start + 32 for start, stop in plan.groups)
-
-
-def test_pytorchs_gru_is_told_to_keep_what_gradients_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or cuDNN refuses them: "backward can only be called in training mode"."""
-    told, actual = [], torch.gru
-
-    def spy(*arguments: object) -> tuple[Tensor, Tensor]:
-        *_, dropout, train, bidirectional = arguments
-        told.append((dropout, train, bidirectional))
-        return actual(*arguments)
-
-    monkeypatch.setattr(torch, "gru", spy)
-    _, weights = _layer()
-    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
-        with mode():
-            gru(_rows(8), _offsets((5, 3)), *weights, backend="torch")
-    assert told == [(0.0, True, False), (0.0, False, False), (0.0, False, False)]
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@pytest.mark.parametrize("last_only", [False, True], ids=["all", "last"])
-def test_on_a_gpu_states_and_gradients_are_those_of_a_cpu_also_in_eval_mode(
-    last_only: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    lengths, (_, weights) = RAGGED, _layer()
-    x, offsets = _rows(sum(lengths) + 3), _offsets(lengths)
-
-    def run(device: str) -> list[Tensor]:
-        leaves = [t.to(device).requires_grad_() for t in (x, *weights)]
-        y = gru(leaves[0], offsets, *leaves[1:], last_only=last_only, backend="torch")
-        factors = _factors(y.cpu()).to(device)
-        return [
-            y.detach().cpu(),
-            *(g.cpu() for g in torch.autograd.grad((y * factors).sum(), leaves)),
-        ]
-
-    for one, other in zip(run("cuda"), run("cpu"), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -7,35 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from models.ops import selective_scan as scan_module
-from models.ops.backend import BackendUnavailable, CudaKernels, cuda_kernels
+from models.ops.backend import BackendUnavailable
 from models.ops.selective_scan import (
     selective_scan,
     selective_scan_reference,
     selective_scan_step,
 )
+from tests.models.ops.scan_operands import GATED, PLAIN, assert_close, operands, some_lengths
 
 Threads = Callable[[int], None]
-
-GATED = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
-PLAIN = GATED[:6]
-
-
-def _operands(
-    batch: int, length: int, channels: int, states: int, names: tuple[str, ...] = GATED
-) -> dict[str, Tensor]:
-    make = torch.Generator().manual_seed(0)
-    wide, mixing = (batch, length, channels), (batch, length, states)
-    shapes = {
-        "u": wide, "delta": wide, "A": (channels, states), "B": mixing, "C": mixing,
-        "D": (channels,), "z": wide, "delta_bias": (channels,),
-    }  # fmt: skip
-    tensors = {name: torch.randn(shapes[name], generator=make) for name in names}
-    tensors["A"] = -tensors["A"].abs() * 3 - 0.01
-    return tensors
 
 
 def _scan_and_gradients(
@@ -51,19 +33,6 @@ def _scan_and_gradients(
     return {"y": y.detach(), "last": last.detach(), **dict(zip(leaves, gradients, strict=True))}
 
 
-def _assert_close(got: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> None:
-    assert got.keys() == wanted.keys()
-    for name, value in wanted.items():
-        scale = float(value.abs().max()) or 1.0
-        error = float((got[name].double() - value).abs().max()) / scale
-        assert error < tolerance, f"{name}: {error:.1e} relative to its largest element"
-
-
-def _lengths(batch: int, length: int) -> Tensor:
-    """Full, one, and values between, on and off the borders of the kernel's segments."""
-    return torch.tensor([length, 1, length // 2, 16, 17, 0])[:batch].clamp(max=length)
-
-
 @pytest.mark.parametrize("names", [GATED, PLAIN], ids=["gated", "plain"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize(("channels", "states"), [(5, 3), (128, 32), (70, 1)])
@@ -71,47 +40,47 @@ def _lengths(batch: int, length: int) -> Tensor:
 def test_numba_equals_the_reference(
     length: int, channels: int, states: int, ragged: bool, names: tuple[str, ...]
 ) -> None:
-    tensors = _operands(6, length, channels, states, names)
-    options = {"lengths": _lengths(6, length) if ragged else None}
+    tensors = operands(6, length, channels, states, names)
+    options = {"lengths": some_lengths(6, length) if ragged else None}
     got = _scan_and_gradients(tensors, "numba", **options)
     wanted = _scan_and_gradients(tensors, "reference", torch.float64, **options)
-    _assert_close(got, wanted, 1e-5)
+    assert_close(got, wanted, 1e-5)
 
 
 @pytest.mark.parametrize("batch", [1, 9, 40])
 def test_numba_equals_the_reference_however_the_work_is_cut(batch: int) -> None:
-    tensors = _operands(batch, 20, 150, 4)
+    tensors = operands(batch, 20, 150, 4)
     got = _scan_and_gradients(tensors, "numba")
     wanted = _scan_and_gradients(tensors, "reference", torch.float64)
-    _assert_close(got, wanted, 1e-5)
+    assert_close(got, wanted, 1e-5)
 
 
 def test_numba_without_softplus_equals_the_reference() -> None:
-    tensors = _operands(2, 20, 16, 4)
+    tensors = operands(2, 20, 16, 4)
     tensors["delta"] = tensors["delta"].abs()
     tensors["delta_bias"] = tensors["delta_bias"].abs()
     got = _scan_and_gradients(tensors, "numba", delta_softplus=False)
     wanted = _scan_and_gradients(tensors, "reference", torch.float64, delta_softplus=False)
-    _assert_close(got, wanted, 1e-5)
+    assert_close(got, wanted, 1e-5)
 
 
 def test_numba_takes_extreme_time_steps() -> None:
-    tensors = _operands(2, 40, 16, 4)
+    tensors = operands(2, 40, 16, 4)
     tensors["delta"] = tensors["delta"] * 40
     got = _scan_and_gradients(tensors, "numba")
     wanted = _scan_and_gradients(tensors, "reference", torch.float64)
-    _assert_close(got, wanted, 1e-5)
+    assert_close(got, wanted, 1e-5)
 
 
 def test_numba_reads_only_memory_that_was_written(poisoned_memory: None) -> None:
-    tensors = _operands(3, 50, 37, 5)
+    tensors = operands(3, 50, 37, 5)
     options = {"lengths": torch.tensor([50, 1, 33])}
     got = _scan_and_gradients(tensors, "numba", **options)
     assert all(bool(value.isfinite().all()) for value in got.values())
 
 
 def test_numba_never_looks_at_padding() -> None:
-    tensors = _operands(2, 9, 20, 3)
+    tensors = operands(2, 9, 20, 3)
     for name in ("u", "delta", "B", "C", "z"):
         tensors[name][1, 4:] = float("nan")
     got = _scan_and_gradients(tensors, "numba", lengths=torch.tensor([9, 4]))
@@ -123,7 +92,7 @@ def test_numba_never_looks_at_padding() -> None:
 def test_numba_gives_the_same_bits_with_any_number_of_threads(
     batch: int, set_threads: Threads
 ) -> None:
-    tensors = _operands(batch, 50, 200, 8)
+    tensors = operands(batch, 50, 200, 8)
     options = {"lengths": torch.arange(batch) * 2 + 8}
     runs = []
     for threads in (1, 2, 2, 3):
@@ -134,28 +103,28 @@ def test_numba_gives_the_same_bits_with_any_number_of_threads(
 
 
 def test_numba_takes_views_that_are_not_contiguous() -> None:
-    tensors = _operands(3, 20, 24, 4)
+    tensors = operands(3, 20, 24, 4)
     strided = {
         n: t.repeat_interleave(2, -1)[..., ::2] if t.dim() == 3 else t for n, t in tensors.items()
     }
     assert not strided["u"].is_contiguous()
     got = _scan_and_gradients(strided, "numba")
-    _assert_close(got, _scan_and_gradients(tensors, "numba"), 1e-12)
+    assert_close(got, _scan_and_gradients(tensors, "numba"), 1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_numba_computes_in_float32_and_answers_in_the_dtype_given(dtype: torch.dtype) -> None:
-    tensors = {n: t.to(dtype) for n, t in _operands(2, 20, 16, 4).items()}
+    tensors = {n: t.to(dtype) for n, t in operands(2, 20, 16, 4).items()}
     got = _scan_and_gradients(tensors, "numba", dtype)
     assert got.pop("last").dtype == torch.float32
     assert {value.dtype for value in got.values()} == {dtype}
     wanted = _scan_and_gradients(tensors, "reference", torch.float64)
     del wanted["last"]
-    _assert_close(got, wanted, 0.02)
+    assert_close(got, wanted, 0.02)
 
 
 def test_a_gradient_of_y_alone_or_of_the_state_alone_flows() -> None:
-    tensors = {n: t.requires_grad_() for n, t in _operands(2, 20, 16, 4).items()}
+    tensors = {n: t.requires_grad_() for n, t in operands(2, 20, 16, 4).items()}
     y, last = selective_scan(**tensors, return_last_state=True)
     leaves = list(tensors.values())
     from_y = torch.autograd.grad(y.sum(), leaves, retain_graph=True)
@@ -166,7 +135,7 @@ def test_a_gradient_of_y_alone_or_of_the_state_alone_flows() -> None:
 
 
 def test_no_gradient_is_made_for_operands_that_need_none() -> None:
-    tensors = _operands(2, 20, 16, 4)
+    tensors = operands(2, 20, 16, 4)
     tensors["A"].requires_grad_()
     y = selective_scan(**tensors)
     assert isinstance(y, Tensor)
@@ -180,7 +149,7 @@ def test_no_gradient_is_made_for_operands_that_need_none() -> None:
 
 
 def test_the_reference_passes_gradcheck() -> None:
-    tensors = {n: t.double().requires_grad_() for n, t in _operands(2, 3, 2, 2).items()}
+    tensors = {n: t.double().requires_grad_() for n, t in operands(2, 3, 2, 2).items()}
 
     def scan(*values: Tensor) -> Any:
         named = dict(zip(tensors, values, strict=True))
@@ -191,7 +160,7 @@ def test_the_reference_passes_gradcheck() -> None:
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_step_after_step_equals_the_full_pass(backend: str) -> None:
-    tensors = _operands(3, 40, 20, 6)
+    tensors = operands(3, 40, 20, 6)
     y, last = selective_scan(**tensors, return_last_state=True, backend=backend)
     state = torch.zeros(3, 20, 6)
     for t in range(40):
@@ -203,7 +172,7 @@ def test_step_after_step_equals_the_full_pass(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_a_ragged_row_equals_the_same_row_cut_off(backend: str) -> None:
-    tensors = _operands(2, 30, 8, 4)
+    tensors = operands(2, 30, 8, 4)
     lengths = torch.tensor([30, 19])
     y, last = selective_scan(**tensors, lengths=lengths, return_last_state=True, backend=backend)
     short = {n: v[1:, :19] if v.dim() == 3 else v for n, v in tensors.items()}
@@ -214,14 +183,14 @@ def test_a_ragged_row_equals_the_same_row_cut_off(backend: str) -> None:
 
 
 def test_shapes_that_do_not_belong_together_are_named() -> None:
-    tensors = _operands(2, 4, 8, 3)
+    tensors = operands(2, 4, 8, 3)
     tensors["C"] = tensors["C"][..., :2]
     with pytest.raises(ValueError, match=r"C has shape \(2, 4, 2\); needed: \(2, 4, 3\)"):
         selective_scan(**tensors)
-    elsewhere = {**_operands(2, 4, 8, 3), "D": torch.ones(8, device="meta")}
+    elsewhere = {**operands(2, 4, 8, 3), "D": torch.ones(8, device="meta")}
     with pytest.raises(ValueError, match="D is on meta; needed: cpu"):
         selective_scan(**elsewhere)
-    empty = _operands(2, 0, 8, 3)
+    empty = operands(2, 0, 8, 3)
     with pytest.raises(ValueError, match="length 0"):
         selective_scan(**empty)
 
@@ -229,106 +198,12 @@ def test_shapes_that_do_not_belong_together_are_named() -> None:
 @pytest.mark.parametrize("bad", [[5, 1], [-1, 4]])
 def test_lengths_beyond_the_tensor_are_refused(bad: list[int]) -> None:
     with pytest.raises(ValueError, match=r"lengths must lie in 0\.\.4"):
-        selective_scan(**_operands(2, 4, 8, 3), lengths=torch.tensor(bad))
+        selective_scan(**operands(2, 4, 8, 3), lengths=torch.tensor(bad))
 
 
 def test_a_missing_backend_and_an_unknown_one_raise() -> None:
-    tensors = _operands(1, 2, 4, 2)
+    tensors = operands(1, 2, 4, 2)
     with pytest.raises(BackendUnavailable, match="does not run on device 'cpu'"):
         selective_scan(**tensors, backend="cuda")
     with pytest.raises(ValueError, match="allowed: auto, reference, numba, cuda"):
         selective_scan(**tensors, backend="best")
-
-
-def _scan_as_mamba_ssm_does(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
-    delta_bias: Tensor | None, delta_softplus: bool, return_last_state: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The CUDA function's contract, (B, D, L) in and out and no lengths, on a CPU."""
-    assert return_last_state
-    return (lambda y, last: (y.mT, last))(
-        *selective_scan_reference(
-            u.mT, delta.mT, A, B.mT, C.mT, D, None if z is None else z.mT,
-            delta_bias=delta_bias, delta_softplus=delta_softplus,
-        )
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
-def test_the_cuda_layout_and_its_lengths_equal_the_reference(
-    monkeypatch: pytest.MonkeyPatch, ragged: bool
-) -> None:
-    kernels = CudaKernels(_scan_as_mamba_ssm_does, F.silu)
-    monkeypatch.setattr(scan_module, "cuda_kernels", lambda: kernels)
-    monkeypatch.setattr(scan_module, "resolve", lambda backend, device: backend)
-    tensors = _operands(3, 20, 8, 4)
-    lengths = torch.tensor([20, 1, 7]) if ragged else None
-    y, last = selective_scan(**tensors, lengths=lengths, return_last_state=True, backend="cuda")
-    wanted_y, wanted_last = selective_scan_reference(**tensors, lengths=lengths)
-    torch.testing.assert_close(y, wanted_y)
-    torch.testing.assert_close(last, wanted_last)
-
-
-@pytest.mark.parametrize(
-    ("lengths", "keep_state", "inside"),
-    [
-        ([20, 1, 7], False, True),
-        ([20, 1, 7], True, False),  # steps of 0 keep a state, which no bias may move
-        ([7, 7, 7], True, True),
-    ],
-)
-def test_the_cuda_kernel_has_bias_and_softplus_inside_but_for_states_of_unequal_lengths(
-    monkeypatch: pytest.MonkeyPatch, lengths: list[int], keep_state: bool, inside: bool
-) -> None:
-    told = []
-
-    def scan(*given: Tensor, **how: Any) -> tuple[Tensor, Tensor]:
-        told.append((how["delta_bias"] is not None, how["delta_softplus"]))
-        return _scan_as_mamba_ssm_does(*given, **how)
-
-    monkeypatch.setattr(scan_module, "cuda_kernels", lambda: CudaKernels(scan, F.silu))
-    monkeypatch.setattr(scan_module, "resolve", lambda backend, device: backend)
-    offsets = torch.tensor([0, *lengths]).cumsum(0)
-    tensors = _packed_operands(sum(lengths) + 2)
-    got, wanted = (
-        selective_scan(**tensors, offsets=offsets, return_last_state=keep_state, backend=name)
-        for name in ("cuda", "numba")
-    )
-    assert told == [(inside, inside)]
-    for one, other in zip(got, wanted, strict=True):
-        torch.testing.assert_close(one, other)
-
-
-def _packed_operands(rows: int) -> dict[str, Tensor]:
-    alone = ("A", "D", "delta_bias")
-    return {n: t if n in alone else t[0] for n, t in _operands(1, rows, 8, 4).items()}
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
-@pytest.mark.parametrize("length", [1, 2, 63, 200])
-def test_cuda_equals_the_reference(length: int, ragged: bool, dtype: torch.dtype) -> None:
-    """Values, last states, and gradients by y, for those of the state are none on a GPU. Operands
-    are rounded first, so that a lower precision is the kernel's alone.
-    """
-    try:
-        cuda_kernels()
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
-    alone = ("A", "D", "delta_bias")  # float32 in every dtype
-    tensors = _operands(4, length, 128, 32)
-    tensors = {n: t if n in alone else t.to(dtype) for n, t in tensors.items()}
-    lengths = _lengths(4, length) if ragged else None
-
-    def run(device: str, backend: str, wide: bool) -> dict[str, Tensor]:
-        leaves = {n: (t.double() if wide else t).to(device) for n, t in tensors.items()}
-        leaves = {n: t.requires_grad_() for n, t in leaves.items()}
-        here = None if lengths is None else lengths.to(device)
-        y, last = selective_scan(**leaves, lengths=here, return_last_state=True, backend=backend)
-        gradients = torch.autograd.grad(y.sum(), leaves.values())
-        found = {"y": y.detach(), "last": last.detach(), **dict(zip(GATED, gradients, strict=True))}
-        return {n: t.cpu() for n, t in found.items()}
-
-    tolerance = 1e-3 if dtype == torch.float32 else 3e-2
-    _assert_close(run("cuda", "cuda", False), run("cpu", "reference", True), tolerance)
