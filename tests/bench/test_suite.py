@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,8 +18,6 @@ from measure.record import loads
 from report.load import load_runs
 from report.significance import contrasts
 from tests.bench.suite_run import ROOT, records_of, start
-
-Suite = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
