@@ -11,6 +11,7 @@ a file can't be used; then nothing is written.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +26,15 @@ from report.table import print_table
 
 PAGE = Path("results/page.html")
 PLOTS = Path("plots")
+_PAGE_COMMAND = ("python", "plot_results.py", "--page")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     out = arguments.out or (PAGE if arguments.page else PLOTS)
     try:
-        runs = load_runs(arguments.files or default_files(Path("results")))
+        files = arguments.files or default_files(Path("results"))
+        runs = load_runs(files)
         lines = _write_page(runs, out) if arguments.page else _draw(runs, out, arguments.format)
     except (InputError, PageError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -39,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {out}: can't be written: {error.strerror or error}", file=sys.stderr)
         return 2
+    if not arguments.page:
+        lines.append(f"One page with a chooser: {shlex.join([*_PAGE_COMMAND, *map(str, files)])}")
     console = Console(highlight=False)
     for line in lines:
         console.print(Text(line), soft_wrap=True)

@@ -18,6 +18,7 @@ from report.labels import listed, number, time_unit
 from report.load import Run
 from report.series import Line, Panel, Point, panels
 from report.significance import Contrast, contrasts_at
+from report.stopped import stopped_after
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def _most_accurate(panel: Panel) -> str | None:
         return None
     (line, point), (second, other) = ranked.entries[:2]
     return (
-        f"{_where(panel, ranked)} the highest mean NDCG@10 is {line.label}'s, {point.value:.4f}, "
+        f"{_where(panel, ranked)}{_cut_off(panel, ranked.seq_len)} the highest mean NDCG@10 is "
+        f"{line.label}'s, {point.value:.4f}, "
         f"against {other.value:.4f} of {second.label}; {_spread(point, other)}"
         f"{_absent(panel, ranked)}."
     )
@@ -182,12 +184,18 @@ def _accuracy(panel: Panel | None) -> str:
         found = {frozenset((c.first, c.second)): c for c in contrasts_at(panel, seq_len)}
         tests = {line.label: found[frozenset((best.label, line.label))] for line, _ in others}
         beside += tests.values()
-        at = f"L={seq_len:,} {'it ' if said else ''}is"
+        at = f"L={seq_len:,}{_cut_off(panel, seq_len)} {'it ' if said else ''}is"
         said.append(f"{at} {best.label}'s, {point.value:.4f}{_beside(tests)}")
     if not said:
         return ""
     lead = f"The highest NDCG@10 on {panel.facets['dataset']} at "
     return f"{lead}{'; at '.join(said)} ({_tested(beside)})."
+
+
+def _cut_off(panel: Panel, seq_len: int) -> str:
+    """Said where all were stopped early: then the accuracies are those of fast learners."""
+    limit = stopped_after([cell for cell in panel.cells if cell.seq_len == seq_len])
+    return f", training cut off after {limit} epochs," if limit else ""
 
 
 def _beside(tests: Mapping[str, Contrast]) -> str:

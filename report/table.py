@@ -23,6 +23,7 @@ from report.labels import BYTES, model_label, number, one_line, order_of, time_u
 from report.load import Run
 from report.notes import footer
 from report.series import EXTRAPOLATED, settings_text, typical
+from report.stopped import stopped_after
 
 # Under these conditions all rows of one table were measured; the rest may differ by workload.
 _TABLE = ("run", "dataset", "machine", "commit", "device", "dtype", "threads")
@@ -78,8 +79,10 @@ def print_table(runs: Sequence[Run], console: Console) -> None:
         console.print(Text(lead + data_line(run)), soft_wrap=True)
     for line in footer(cells(runs))[1:]:
         console.print(Text(line), soft_wrap=True)
+    limit = stopped_after(cells(runs, "fit"))
+    fitted = f"fits cut off after {limit} epochs" if limit else "fit"
     console.print(
-        "p50, p95: one user's list; peak: over the baseline; accuracy: of fit, on test items",
+        f"p50, p95: one user's list; peak: over the baseline; accuracy: of {fitted}, on test items",
         soft_wrap=True,
     )
     groups = _groups(cells(runs))

@@ -14,7 +14,7 @@ from report.budget import Cost, budgets
 from report.facets import cells
 from report.fitted import crossings, fit_of
 from report.front import COSTS, NDCG, Front, fronts
-from report.labels import BYTES, number, one_line, time_unit
+from report.labels import BYTES, number, time_unit
 from report.load import Run
 from report.page.chart import panel_title
 from report.palette import PHASES, SHARES
@@ -23,6 +23,7 @@ from report.scaling import NotFitted
 from report.series import Panel, Point, panels
 from report.serving import one_user
 from report.significance import Contrast, PairedTest, contrasts
+from report.stopped import stopped_after
 from report.time_parts import shares
 
 NONE = "–"
@@ -237,11 +238,9 @@ def _at_length(panel: Panel, seq_len: int) -> str:
     """ "ML-100K, L=50, quick · 2 threads, stopped after 6 epochs": with what sets it apart."""
     dataset = panel.facets["dataset"]
     apart = [part for part in panel.title.split(" · ") if part not in ("", dataset)]
-    fits = [cell.record for cell in panel.cells if cell.seq_len == seq_len and cell.ok]
-    limits = {one_line(str(one.config.get("max_epochs")), 12) for one in fits}
-    stopped = fits and len(limits) == 1 and all("max_epochs" in one.flags for one in fits)
+    limit = stopped_after([cell for cell in panel.cells if cell.seq_len == seq_len])
     parts = [dataset, f"L={seq_len}", panel_title(" · ".join(apart))]
-    parts.append(f"stopped after {limits.pop()} epochs" if stopped else "")
+    parts.append(f"stopped after {limit} epochs" if limit else "")
     return ", ".join(part for part in parts if part)
 
 

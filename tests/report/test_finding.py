@@ -123,6 +123,16 @@ def test_accuracies_of_every_length_are_said(made, said):
     assert said(fits).count("(paired tests over 2 seeds") == 1
 
 
+def test_fits_that_were_cut_off_are_said_to_be(made, said):
+    fits = [made.fit(name, 50, seed) for name in ("gru4rec", "sasrec") for seed in (0, 1)]
+    for one in fits:
+        one.flags.append("max_epochs")
+    cut = "at L=50, training cut off after 12 epochs, is SASRec's, 0.1"
+    assert cut in said(fits)
+    fits[0].flags.remove("max_epochs")  # one of them did converge
+    assert "cut off" not in said(fits)
+
+
 def test_one_model_alone_gives_no_finding(made, said):
     assert said([made.train("sasrec", 50)]) == ""
 

@@ -170,11 +170,13 @@ def test_one_model_alone_gives_no_finding(made, run_json):
 
 
 def test_the_command_prints_the_table_and_writes_both_formats(run_json, tmp_path, capsys):
-    out = tmp_path / "figures"
-    assert plot_results.main([str(run_json()), "--out", str(out)]) == 0
+    out, path = tmp_path / "figures", run_json()
+    assert plot_results.main([str(path), "--out", str(out)]) == 0
     assert {path.suffix for path in out.iterdir()} == {".png", ".svg"}
     assert {path.stem for path in out.iterdir()} == set(FIGURES)
-    assert "Mamba4Rec" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Mamba4Rec" in said
+    assert said.endswith(f"chooser: python plot_results.py --page {path}\n")
 
 
 def test_only_the_named_format_is_written(run_json, tmp_path):
