@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from report.borrowed import borrow
 from report.finding import finding, findings
 from report.load import InputError, Run, load_runs
 from report.save import ALLOWED, FORMATS, save_figures
@@ -34,8 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = arguments.out or (PAGE if arguments.page else PLOTS)
     try:
         files = arguments.files or default_files(Path("results"))
-        runs = load_runs(files)
-        lines = _write_page(runs, out) if arguments.page else _draw(runs, out, arguments.format)
+        lender = [arguments.accuracy] if arguments.accuracy else []
+        if lender and not arguments.page:
+            raise PageError("--accuracy belongs to --page; figures take several files as they are")
+        runs = load_runs([*files, *lender])
+        if arguments.page:
+            lines = _write_page(runs[: len(files)], runs[len(files) :], out)
+        else:
+            lines = _draw(runs, out, arguments.format)
     except (InputError, PageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,17 +66,20 @@ def default_files(results: Path) -> list[Path]:
     return files
 
 
-def _write_page(runs: Sequence[Run], out: Path) -> list[str]:
+def _write_page(runs: Sequence[Run], lenders: Sequence[Run], out: Path) -> list[str]:
     if out.is_dir():
         raise PageError(f"{out}: a folder; --page writes one file, such as {out / 'page.html'}")
     # Made in a second or two by libraries that drawing figures does without.
     from report.page.build import build_page
 
+    borrowed = [borrow(runs, lender) for lender in lenders]
+    runs = [*runs, *(one.run for one in borrowed if one.run)]
     said = finding(runs)
     page = build_page(runs, said)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
-    return [said or "No two models to compare.", f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
+    lines = [said or "No two models to compare.", *(one.said for one in borrowed)]
+    return [*lines, f"Page: {out}, {len(page.encode()) / 1e6:.1f} MB"]
 
 
 def _draw(runs: Sequence[Run], out: Path, formats: Sequence[str]) -> list[str]:
@@ -79,13 +89,20 @@ def _draw(runs: Sequence[Run], out: Path, formats: Sequence[str]) -> list[str]:
 
 
 class PageError(ValueError):
-    """A place that no page can be written to; the message is one line for the user."""
+    """A page that can't be made as asked; the message is one line for the user."""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, help="benchmark JSON files or run folders")
     parser.add_argument("--page", action="store_true", help="write one self-contained HTML file")
+    parser.add_argument(
+        "--accuracy",
+        type=Path,
+        metavar="FILE",
+        help="with --page: a result file whose fits are shown too, where they are of the same "
+        "sequences (results/reference/accuracy-ml_100k.json has three seeds to early stopping)",
+    )
     parser.add_argument(
         "--out", type=Path, help=f"folder for figures ({PLOTS}), file for the page ({PAGE})"
     )
