@@ -12,7 +12,7 @@ _START = 1.8
 _SECOND_START = 0.7  # of one that loads beside the first
 _EPOCH = 30.0
 _FIT_EPOCH = 1.4
-_FIT_EPOCHS = 50  # where early stopping ends most runs
+_BEST_EPOCH = 60  # after which most fits get no better
 _REQUEST = 0.002
 _LOADS = 4
 _PROBES, _PROBE = 16, 8.0
@@ -27,7 +27,7 @@ def seconds_of(cell: Cell, past: Mapping[str, float]) -> float:
     rounds = (cell.rounds + 2) * (cell.round_seconds or _EPOCH) if trains else 0.0
     # A search takes several loads, each of which lasts longer than its requests take.
     loads = 1 if cell.latency_target is None else _LOADS
-    fit = _FIT_EPOCH * min(cell.max_epochs, _FIT_EPOCHS)
+    fit = _FIT_EPOCH * min(cell.max_epochs, _BEST_EPOCH + cell.patience)
     if cell.workload == "capacity":
         return _PROBES * _PROBE
     served = max(_REQUEST * cell.requests * loads, 0.0 if trains else cell.round_seconds or 0.0)

@@ -73,6 +73,8 @@ class Choices:
     seq_lens: tuple[int, ...] | None = None
     batch_sizes: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
+    max_epochs: int | None = None
+    patience: int | None = None
     objective: Objective | None = None
     scenarios: tuple[str, ...] | None = None
     requests: int | None = None
@@ -143,8 +145,8 @@ def _expand(block: Block, choices: Choices, logs: Mapping[str, EqualWork]) -> It
             scenario=scenario,
             rate=choices.rate if served else None,
             latency_target=_target(block, choices) if served else None,
-            max_epochs=block.max_epochs,
-            patience=block.patience,
+            max_epochs=block.max_epochs and (choices.max_epochs or block.max_epochs),
+            patience=block.patience and (choices.patience or block.patience),
             min_count=choices.min_count,
             options=SPARSE.get(dataset, ()) if model != NO_MODEL else (),
         )

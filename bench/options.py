@@ -33,6 +33,8 @@ TEXTS = {
     "--seq-len": "history lengths, such as 50,200",
     "--batch-size": "batch sizes, such as 1,256",
     "--seeds": "seeds, such as 0,1,2",
+    "--max-epochs": "fit: epochs at most (default: the suite's)",
+    "--patience": "fit: epochs without a better validation that end it (default: the suite's)",
     "--scenario": "how requests come: single_stream, offline, server",
     "--rate": "server: requests a second, Poisson (default: as the latency target allows)",
     "--latency-target": "server: milliseconds that p99 may take; the highest rate is searched",
@@ -48,7 +50,7 @@ TEXTS = {
     "--data-dir": "folder with data sets, looked in first",
     "--columns": "a file's columns, such as user=visitor,item=sku,timestamp=when",
     "--results-dir": "where runs are kept (default: results)",
-    "--cell-timeout": "seconds for one worker (default: 1800)",
+    "--cell-timeout": "seconds for one worker (default: 1800; in accuracy 21600)",
     "--memory-limit": "memory for one worker, such as 2GB (default: 90% of the machine's)",
     "--order-seed": "seed of the order in which cells are measured (default: 0)",
     "--repeats": "again for a cell that was not steady or was disturbed (default: 2, in quick 1)",
@@ -104,7 +106,8 @@ class Options:
         self.columns = self._text("--columns")
         self.data_dir = self._folder("--data-dir")
         self.results = Path(self._text("--results-dir") or config.rootpath / "results")
-        self.timeout = self._positive("--cell-timeout", "seconds") or 1800.0
+        longest = 21600.0 if self.suite == "accuracy" else 1800.0  # a fit takes what it takes
+        self.timeout = self._positive("--cell-timeout", "seconds") or longest
         self.memory_limit = self._bytes("--memory-limit")
         self.energy = self._energy()
         self.allocator = self._one("--allocator", ALLOCATORS) or "kept"
@@ -116,6 +119,8 @@ class Options:
             seq_lens=self._numbers("--seq-len"),
             batch_sizes=self._numbers("--batch-size"),
             seeds=self._numbers("--seeds", least=0),
+            max_epochs=self._number("--max-epochs", 0) or None,
+            patience=self._number("--patience", 0) or None,
             objective=self._objective(),
             scenarios=self._names(
                 "--scenario", sorted({s for of in SCENARIOS.values() for s in of})

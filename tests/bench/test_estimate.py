@@ -31,6 +31,13 @@ def test_requests_are_expected_to_take_their_number_or_their_time() -> None:
     assert seconds_of(briefer, {}) == seconds_of(served, {})
 
 
+def test_fits_are_expected_to_wait_out_their_patience_within_their_limit() -> None:
+    fit = dataclasses.replace(CELL, workload="fit", rounds=1, max_epochs=1000, patience=20)
+    patient = dataclasses.replace(fit, patience=100)
+    assert seconds_of(patient, {}) - seconds_of(fit, {}) == pytest.approx(80 * 1.4)
+    assert seconds_of(dataclasses.replace(patient, max_epochs=80), {}) == seconds_of(fit, {})
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(41.3, "41 s"), (210.0, "3.5 min"), (7560.0, "2.1 h")]
 )

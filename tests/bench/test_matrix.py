@@ -110,6 +110,14 @@ def test_requests_last_a_time_unless_their_number_is_asked_for() -> None:
     assert (cell.requests, cell.round_seconds) == (3000, None)
 
 
+def test_fits_alone_are_given_epochs_and_patience() -> None:
+    quick = cells_of(SUITES["quick"], Choices(max_epochs=40, patience=5))
+    told = {(c.workload == "fit", c.max_epochs, c.patience) for c in quick}
+    assert told == {(True, 40, 5), (False, 0, 0)}
+    (fit,) = cells_of(SUITES["quick"], Choices(models=("sasrec",), workloads=("fit",)))
+    assert (fit.max_epochs, fit.patience) == (6, 6)
+
+
 def test_processes_are_pooled_where_requests_come_one_after_the_other() -> None:
     serving = cells_of(SUITES["serving"], Choices())
     assert {c.processes for c in serving if c.scenario == "single_stream"} == {5}

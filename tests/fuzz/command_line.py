@@ -40,6 +40,8 @@ _REAL = {
     "--rate": "12.5",
     "--latency-target": "20",
     "--requests": "300",
+    "--max-epochs": "40",
+    "--patience": "5",
     "--order-seed": "7",
     "--repeats": "2",
     "--cpus": "0,1",
