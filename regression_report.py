@@ -29,6 +29,8 @@ from report.command import (
     conclude,
     leave_unread,
     main,
+    refuse,
+    without_outputs,
 )
 from report.history_command import main as history
 from report.in_turn import noise_floors, report_in_turn
@@ -82,11 +84,9 @@ def in_turn() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        return refuse(f"{error.filename}: {error.strerror}", given)
     except (InputError, *ab.REFUSALS) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(str(error), given)
     except KeyboardInterrupt:
         print("\nstopped; the finished pairs are kept: the same command goes on", file=sys.stderr)
         return 130
@@ -113,8 +113,10 @@ def margins_of(given: Path | None, of_base: str | None) -> tuple[Margins, list[s
 
 
 def command_again(words: Sequence[str], *, hosted: bool) -> str:
-    """What goes on with this comparison: with --fresh the same command would begin anew."""
-    kept = [word for word in words if word != "--fresh"]
+    """What goes on with this comparison: with --fresh the same command would begin anew. Where CI
+    puts its files is nobody else's concern.
+    """
+    kept = [word for word in without_outputs(words) if word != "--fresh"]
     more = ["--hosted"] * (hosted and "--hosted" not in kept)
     return shlex.join(["python", "regression_report.py", *kept, *more])
 

@@ -23,7 +23,7 @@ from report.outputs.bencher import bencher
 from report.outputs.explanation import explain
 from report.outputs.github_action_benchmark import github_action_benchmark
 from report.outputs.junit import junit
-from report.outputs.markdown import COMMENT_BYTES, markdown
+from report.outputs.markdown import COMMENT_BYTES, markdown, no_report
 from report.outputs.otava import otava
 from report.outputs.terminal import print_report
 from report.outputs.verdict_json import verdict_json
@@ -93,6 +93,16 @@ def conclude(report: Report, arguments: argparse.Namespace) -> int:
     return report.exit_code
 
 
+def refuse(reason: str, arguments: argparse.Namespace) -> int:
+    """Bad input: say why, also where people look for the report; the exit code."""
+    print(f"error: {reason}", file=sys.stderr)
+    for path in (arguments.markdown, arguments.comment):
+        if path is not None:
+            with contextlib.suppress(InputError):  # it may be the one that can't be written
+                _write(path, no_report(reason))
+    return 2
+
+
 def leave_unread() -> None:
     """What nobody reads goes nowhere: at its end Python writes the rest, or says that it can't."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -127,6 +137,14 @@ def add_output_options(group: argparse._ArgumentGroup) -> None:
         group.add_argument(f"--{name}", type=Path, metavar="FILE", help=words)
     group.add_argument("--figure", type=figure_file, metavar="FILE", help="dot plot of what moved")
     group.add_argument("--explain", metavar="CELL", help="how one cell's verdicts were reached")
+
+
+def without_outputs(words: Sequence[str]) -> list[str]:
+    """A command line without the files that it writes."""
+    options = [f"--{name}" for name in (*WRITERS, "figure")]
+    kept = [word for word in words if word.partition("=")[0] not in options or word in options]
+    files = {place + 1 for place, word in enumerate(kept) if word in options}
+    return [w for place, w in enumerate(kept) if w not in options and place not in files]
 
 
 def add_hosted_option(made: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """The report in Markdown: a job's summary, and a pull request's comment.
 
-First line: verdict and counts. What is red and what is undecided is shown, the rest folded. A limit
+First line: verdict and counts. What is red, what is undecided, what would decide it and what the
+verdict does not cover is shown, the rest folded. A limit
 in bytes is kept by leaving out rows, the least important first, and saying so.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 from report.amounts import amount, count, finding, margin, verdict
 from report.labels import one_line
-from report.outputs.terminal import LINE, facts
+from report.outputs.terminal import LINE, facts, to_decide
 from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
 
 SUMMARY_BYTES = 1_000_000  # a job's summary may have 1 MiB
@@ -22,6 +23,12 @@ SPECIAL = {ord(char): f"&#{ord(char)};" for char in "\\`*_[]|~$#!{}"}
 HEADER = (
     "| verdict | cell | metric | base | head | change | margin | n |\n"
     "|---|---|---|--:|--:|--:|--:|--:|\n"
+)
+LEGEND = (
+    "\nREGRESSED: all of the range in brackets lies beyond the margin, the least change that matters;"
+    " chance alone does that in at most 1.2% of cases. IMPROVED: the same for the better."
+    " INCONCLUSIVE: the range reaches across the margin. What is counted exactly has no range."
+    " n: pairs of processes, seeds or rounds.\n"
 )
 
 
@@ -34,18 +41,25 @@ def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
         ("Improvements", report.of(IMPROVED), True),
         ("Everything else", report.of(rest), True),
     )
-    small_print = "".join(f"- {_safe(one_line(line, LINE))}\n" for line in facts(report))
+    small_print = _listed(facts(report))
     small_print = (
         f"\n<details><summary>How it was measured</summary>\n\n{small_print}\n</details>\n"
     )
     written = f"### {_safe(report.headline)}\n\n{_safe(report.design)}\n"
-    left = limit - _size(written) - _size(small_print)
+    written += "\n" * bool(report.notes) + _listed(report.notes)
+    commands = "".join(f"\nTo decide: {_command(line)}\n" for line in to_decide(report))
+    left = limit - _size(written + commands + LEGEND + small_print)
     for title, rows, folded in sections:
         if rows:
             text = _section(title, rows, folded, left)
             left -= _size(text)
-            written += text
-    return written + small_print
+            written += text + commands * (rows[0].verdict in UNDECIDED)
+    return written + LEGEND * bool(report.comparisons) + small_print
+
+
+def no_report(reason: str) -> str:
+    """What stands in its place where there is none."""
+    return f"### No report: {_safe(one_line(reason, LINE))}\n"
 
 
 def _section(title: str, rows: Sequence[Comparison], folded: bool, left: int) -> str:
@@ -77,6 +91,15 @@ def _row(row: Comparison) -> str:
         count(row),
     )
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "".join(f"- {_safe(one_line(line, LINE))}\n" for line in lines)
+
+
+def _command(line: str) -> str:
+    """To be copied as it is: unlike other text, without a space of no width behind each @."""
+    return f"<code>{_entities(one_line(line, LINE))}</code>"
 
 
 def _safe(text: str) -> str:

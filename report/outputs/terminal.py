@@ -40,23 +40,24 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(one_line(f"cells below: {shared}, and", LINE)), soft_wrap=True)
     for rows in shown:
         _print_rows(rows, names, console)
-    for line in facts(report):
+    commands = [f"to decide: {command}" for command in to_decide(report)]
+    for line in (*report.notes, *facts(report), *commands):
         console.print(Text(one_line(line, LINE)), soft_wrap=True)
 
 
 def facts(report: Report) -> list[str]:
-    """The small print, one line each: sides, noise, notes, commands."""
-    lines = [
-        *[
-            f"{name}: {_side(side)}"
-            for name, side in (("base", report.base), ("head", report.head))
-        ],
+    """The small print, one line each: sides, noise, how to reproduce."""
+    sides = (("base", report.base), ("head", report.head))
+    return [
+        *[f"{name}: {_side(side)}" for name, side in sides],
         f"noise floor: {report.noise}",
-        *report.notes,
         f"reproduce: {report.command}",
     ]
-    commands = dict.fromkeys(c.decide for c in report.of(UNDECIDED) if c.decide)
-    return lines + [f"to decide: {command}" for command in list(commands)[:3]]
+
+
+def to_decide(report: Report) -> list[str]:
+    """The commands that would decide what is undecided."""
+    return list(dict.fromkeys(c.decide for c in report.of(UNDECIDED) if c.decide))[:3]
 
 
 def _side(side: Side) -> str:

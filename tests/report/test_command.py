@@ -199,7 +199,7 @@ def test_files_of_pytest_benchmark_itself_are_compared(tmp_path: Path, capsys: A
     )
     # Started by a worker of pytest-xdist, pytest would take itself for one and write no file.
     alone = {name: value for name, value in os.environ.items() if "XDIST" not in name}
-    for name, pause in (("base", 0.010), ("head", 0.013)):
+    for name, pause in (("base", 0.010), ("head", 0.030)):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name]
         subprocess.run(
             [*command, f"--benchmark-json={name}.json"],
@@ -262,6 +262,22 @@ def test_the_command_that_goes_on_does_not_begin_anew() -> None:
     said = "python regression_report.py --ab main --time-limit 2m"
     assert command_again(words, hosted=False) == said
     assert command_again(words, hosted=True) == f"{said} --hosted"
+
+
+def test_the_command_that_goes_on_names_no_files_of_ci() -> None:
+    words = ["--ab", "main", "--markdown", "r.md", "--figure=p.svg", "--json", "j", "--cpus", "0"]
+    assert command_again(words, hosted=False) == "python regression_report.py --ab main --cpus 0"
+
+
+def test_where_the_report_would_stand_it_says_why_there_is_none(tmp_path: Path) -> None:
+    files = [tmp_path / "report.md", tmp_path / "comment.md"]
+    files[0].write_text("### PASS\n")
+    done = run("--ab", "no_such@ref", "--markdown", files[0], "--comment", files[1])
+    assert done.returncode == 2
+    assert "error: 'no_such@ref' is no branch" in done.stderr
+    for file in files:
+        assert file.read_text().startswith("### No report: ")
+        assert "is no branch, tag or commit of this repository" in file.read_text()
 
 
 def test_help_tells_all_three_ways(capsys: Any) -> None:

@@ -23,7 +23,7 @@ from report.outputs.bencher import bencher
 from report.outputs.explanation import explain
 from report.outputs.github_action_benchmark import github_action_benchmark
 from report.outputs.junit import junit
-from report.outputs.markdown import COMMENT_BYTES, markdown
+from report.outputs.markdown import COMMENT_BYTES, markdown, no_report
 from report.outputs.otava import otava
 from report.outputs.pair_plot import save_pair_plot
 from report.outputs.terminal import print_report
@@ -174,6 +174,28 @@ def test_thousands_of_cells_fit_in_time_and_size(thousands: Report) -> None:
     assert "more are in the JSON" in text
     assert len(markdown(thousands, COMMENT_BYTES)) < 65_536
     assert len(markdown(thousands, COMMENT_BYTES).encode()) <= COMMENT_BYTES
+
+
+def test_what_the_verdict_does_not_cover_and_what_would_decide_it_are_not_folded(
+    every: Report,
+) -> None:
+    text = markdown(dataclasses.replace(every, notes=("changed in bench is not judged",)))
+    folds = text.index("<details>")
+    assert text.index("- changed in bench is not judged") < text.index("**Regressions")
+    assert text.index("**Undecided") < text.index("To decide: <code>python x --ab main") < folds
+    assert "chance alone does that in at most 1.2% of cases" in text
+
+
+def test_a_command_can_be_copied_as_it_is(every: Report) -> None:
+    wide = [dataclasses.replace(c, decide="x --ab a@b") for c in every.of([Verdict.INCONCLUSIVE])]
+    text = markdown(dataclasses.replace(every, comparisons=tuple(wide)))
+    assert "<code>x --ab a@b</code>" in text
+
+
+def test_no_report_shows_its_reason_as_text() -> None:
+    assert no_report("<b> | @me\n`x`").startswith(
+        "### No report: &lt;b&gt; &#124; @\u200bme &#96;x"
+    )
 
 
 def test_an_empty_report_is_a_report() -> None:
