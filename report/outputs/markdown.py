@@ -25,8 +25,8 @@ HEADER = (
     "|---|---|---|--:|--:|--:|--:|--:|\n"
 )
 LEGEND = (
-    "\nREGRESSED: all of the range in brackets lies beyond the margin, the least change that matters;"
-    " chance alone does that in at most 1.2% of cases. IMPROVED: the same for the better."
+    "\nREGRESSED: all of the range in brackets lies beyond the margin, the least change that"
+    " matters; chance alone does that in at most 1.2% of cases. IMPROVED: the same for the better."
     " INCONCLUSIVE: the range reaches across the margin. What is counted exactly has no range."
     " n: pairs of processes, seeds or rounds.\n"
 )
