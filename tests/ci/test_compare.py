@@ -60,6 +60,18 @@ def compare(suite: Path) -> int:
     return process.returncode
 
 
+def stop(process: subprocess.Popen[str], begun: Path) -> None:
+    """As a runner cancels a job: it signals the shell alone, and then kills what is left."""
+    end = time.monotonic() + 20
+    while not begun.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    process.terminate()
+    try:
+        assert process.wait(timeout=20) == -signal.SIGTERM
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_a_verdict_is_left_as_it_is(suite: Path) -> None:
     measures(suite, f"echo '### REGRESSION' | tee {COMMENT} >{REPORT}; exit 1")
     assert compare(suite) == 1
@@ -94,17 +106,9 @@ def test_bad_input_keeps_its_own_words_and_has_some_without(suite: Path) -> None
 
 
 def test_what_is_stopped_says_so(suite: Path) -> None:
-    """A runner that cancels a job signals the shell alone, then kills what is left."""
     measures(suite, f"touch {suite / 'begun'}; sleep 60")
     process = started(suite, "compare", "main")
-    end = time.monotonic() + 20
-    while not (suite / "begun").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    process.terminate()
-    try:
-        assert process.wait(timeout=20) == -signal.SIGTERM
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
+    stop(process, suite / "begun")
     for path in (REPORT, COMMENT, "summary.md"):
         assert "stopped before its end" in (suite / path).read_text()
 
@@ -124,3 +128,17 @@ def test_a_night_shows_new_levels_and_keeps_its_first_exit_code(suite: Path) -> 
     assert process.returncode == 2
     assert "1 new levels" in said
     assert "5 series: 1 new levels\n```\n" in (suite / "summary.md").read_text()
+
+
+def test_a_model_file_leaves_its_results_when_it_is_stopped(suite: Path) -> None:
+    for folder in ("models", "results", "elsewhere"):
+        (suite / folder).mkdir()
+    for name in ("old.py", "mine.py"):
+        (suite / "elsewhere" / name).write_text(f"# {name}\n")
+    pair = "results/ab-1/pair.json"
+    measures(suite, f"mkdir results/ab-1; cp models/mine.py {pair}; touch {suite}/begun; sleep 60")
+    files = (str(suite / "elsewhere" / name) for name in ("mine.py", "old.py"))
+    process = started(suite, "model", next(files), "--base", next(files))
+    stop(process, suite / "begun")
+    assert (suite / pair).read_text() == "# mine.py\n"
+    assert "stopped before its end" in (suite / REPORT).read_text()
