@@ -8,11 +8,12 @@ in bytes is kept by leaving out rows, the least important first, and saying so.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from report.amounts import amount, count, finding, margin, verdict
 from report.labels import one_line
 from report.outputs.terminal import LINE, facts, to_decide
+from report.short_names import short_names
 from report.verdict import RED, UNDECIDED, Comparison, Report, Verdict
 
 SUMMARY_BYTES = 1_000_000  # a job's summary may have 1 MiB
@@ -47,11 +48,16 @@ def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
     )
     written = f"### {_safe(report.headline)}\n\n{_safe(report.design)}\n"
     written += "\n" * bool(report.notes) + _listed(report.notes)
+    moved = [row for _, rows, _ in sections[:-1] for row in rows]
+    names, shared = short_names({row.cell_id: None for row in moved})
+    written += (
+        f"\nCells of the first tables: {_safe(one_line(shared, LINE))}, and\n" if shared else ""
+    )
     commands = "".join(f"\nTo decide: {_command(line)}\n" for line in to_decide(report))
     left = limit - _size(written + commands + LEGEND + small_print)
     for title, rows, folded in sections:
         if rows:
-            text = _section(title, rows, folded, left)
+            text = _section(title, rows, folded, left, {} if rows is sections[-1][1] else names)
             left -= _size(text)
             written += text + commands * (rows[0].verdict in UNDECIDED)
     return written + LEGEND * bool(report.comparisons) + small_print
@@ -62,7 +68,9 @@ def no_report(reason: str) -> str:
     return f"### No report: {_safe(one_line(reason, LINE))}\n"
 
 
-def _section(title: str, rows: Sequence[Comparison], folded: bool, left: int) -> str:
+def _section(
+    title: str, rows: Sequence[Comparison], folded: bool, left: int, names: Mapping[str, str]
+) -> str:
     opening = f"\n<details><summary>{title}: {len(rows):,}</summary>\n\n"
     if not folded:
         opening = f"\n**{title}: {len(rows):,}**\n\n"
@@ -70,7 +78,7 @@ def _section(title: str, rows: Sequence[Comparison], folded: bool, left: int) ->
     left -= _size(opening) + _size(closing) + _size(HEADER) + 100
     kept: list[str] = []
     for row in rows:
-        line = _row(row)
+        line = _row(row, names.get(row.cell_id, row.cell_id))
         left -= _size(line)
         if left < 0:
             break
@@ -79,10 +87,10 @@ def _section(title: str, rows: Sequence[Comparison], folded: bool, left: int) ->
     return opening + (HEADER if kept else "") + "".join(kept) + more + closing
 
 
-def _row(row: Comparison) -> str:
+def _row(row: Comparison, name: str) -> str:
     cells = (
         verdict(row),
-        f"<code>{_entities(one_line(row.cell_id, 160))}</code>",
+        f"<code>{_entities(one_line(name, 160))}</code>",
         f"<code>{_entities(row.metric)}</code>",
         _safe(one_line(amount(row.base, row.unit), 40)),
         _safe(one_line(amount(row.head, row.unit), 40)),

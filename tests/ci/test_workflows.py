@@ -1,4 +1,4 @@
-"""What the workflows must keep: pinned actions, minutes that suffice, keys that are written once."""
+"""What the workflows must keep: actions by commit, minutes that suffice, keys written once."""
 
 from __future__ import annotations
 

@@ -186,6 +186,17 @@ def test_what_the_verdict_does_not_cover_and_what_would_decide_it_are_not_folded
     assert "chance alone does that in at most 1.2% of cases" in text
 
 
+def test_names_of_cells_are_short_where_they_are_read(every: Report) -> None:
+    ids = ("sasrec-ml-train_epoch-L50-cpu1", "sasrec-ml-serve_step-L50-cpu1", "sasrec-ml-fit-L20")
+    red, _, same = (dataclasses.replace(every.comparisons[0], cell_id=name) for name in ids)
+    undecided = dataclasses.replace(red, cell_id=ids[1], verdict=Verdict.INCONCLUSIVE)
+    same = dataclasses.replace(same, verdict=Verdict.UNCHANGED)
+    text = markdown(dataclasses.replace(every, comparisons=(red, undecided, same)))
+    assert "Cells of the first tables: sasrec ml L50 cpu1, and\n" in text
+    assert "| REGRESSED | <code>train&#95;epoch</code> |" in text
+    assert "| UNCHANGED | <code>sasrec-ml-fit-L20</code> |" in text
+
+
 def test_a_command_can_be_copied_as_it_is(every: Report) -> None:
     wide = [dataclasses.replace(c, decide="x --ab a@b") for c in every.of([Verdict.INCONCLUSIVE])]
     text = markdown(dataclasses.replace(every, comparisons=tuple(wide)))
