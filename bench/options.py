@@ -136,6 +136,7 @@ class Options:
             compile=self._one("--compile", COMPILE_MODES) or "none",
             min_count=self._number("--min-count", 5),
         )
+        self._check_models()
         self.cpus = self._cpus(self.choices.threads)
 
     def machine(self) -> dict[str, Any]:
@@ -161,6 +162,15 @@ class Options:
             if value not in allowed:
                 raise OptionError(f"{option} {value!r}: choose from {', '.join(allowed)}")
         return self._list(option)
+
+    def _check_models(self) -> None:
+        """Which cells there are is asked of the models' classes: each file has to be one."""
+        for name in self.choices.models or models.names():
+            try:
+                models.get(name)
+            except Exception as error:  # its code is anybody's
+                words = f"models/{name}.py can't be imported: {type(error).__name__}: {error}"
+                raise OptionError(in_one_line(words)) from error
 
     def _one(self, option: str, allowed: Iterable[str]) -> str | None:
         value = self._text(option)

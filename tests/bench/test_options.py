@@ -162,3 +162,18 @@ def test_help_prints_every_option():
     assert done.returncode == 0, done.stderr
     assert [name for name in TEXTS if name not in done.stdout] == []
     assert "(default: 90% of the machine's)" in " ".join(done.stdout.split())
+
+
+def test_a_model_that_cant_be_imported_is_refused_by_name(
+    options: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import models
+
+    def broken(name: str) -> None:
+        raise RuntimeError("no such\nkernel")
+
+    monkeypatch.setattr(models, "get", broken)
+    with pytest.raises(OptionError) as caught:
+        options(model="gru4rec")
+    said = r"models/gru4rec.py can't be imported: RuntimeError: no such\nkernel"
+    assert str(caught.value) == said
