@@ -25,12 +25,16 @@ HEADER = (
     "| verdict | cell | metric | base | head | change | margin | n |\n"
     "|---|---|---|--:|--:|--:|--:|--:|\n"
 )
-LEGEND = (
-    "\nREGRESSED: all of the range in brackets lies beyond the margin, the least change that"
-    " matters; chance alone does that in at most 1.2% of cases. IMPROVED: the same for the better."
-    " INCONCLUSIVE: the range reaches across the margin. What is counted exactly has no range."
-    " n: pairs of processes, seeds or rounds.\n"
-)
+MEANINGS = {
+    Verdict.REGRESSED: "all of the range in brackets lies beyond the margin, the least change that"
+    " matters; chance alone does that in at most 1.2% of cases; what is counted has no range",
+    Verdict.OOM_NEW: "the head runs out of memory where the base does not",
+    Verdict.FAILED: "the head does not run as the base does, for the reason given",
+    Verdict.NOT_MEASURABLE: "the machine was too busy or too noisy to tell",
+    Verdict.INCONCLUSIVE: "the range reaches across the margin, or more pairs are wanted",
+    Verdict.IMPROVED: "all of the range lies beyond the margin for the better; chance alone does"
+    " that in at most 1.2% of cases; what is counted has no range",
+}
 
 
 def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
@@ -54,13 +58,20 @@ def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
         f"\nCells of the first tables: {_safe(one_line(shared, LINE))}, and\n" if shared else ""
     )
     commands = "".join(f"\nTo decide: {_command(line)}\n" for line in to_decide(report))
-    left = limit - _size(written + commands + LEGEND + small_print)
+    legend = _legend(report)
+    left = limit - _size(written + commands + legend + small_print)
     for title, rows, folded in sections:
         if rows:
             text = _section(title, rows, folded, left, {} if rows is sections[-1][1] else names)
             left -= _size(text)
             written += text + commands * (rows[0].verdict in UNDECIDED)
-    return written + LEGEND * bool(report.comparisons) + small_print
+    return written + legend + small_print
+
+
+def _legend(report: Report) -> str:
+    """What the verdicts that a reader sees first mean."""
+    lines = [f"{v}: {MEANINGS[v]}" for v in report.counts() if v in MEANINGS]
+    return "\n" + _listed([*lines, "n: pairs of processes, seeds or rounds"]) if lines else ""
 
 
 def no_report(reason: str) -> str:

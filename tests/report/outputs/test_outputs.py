@@ -184,6 +184,8 @@ def test_what_the_verdict_does_not_cover_and_what_would_decide_it_are_not_folded
     assert text.index("- changed in bench is not judged") < text.index("**Regressions")
     assert text.index("**Undecided") < text.index("To decide: <code>python x --ab main") < folds
     assert "chance alone does that in at most 1.2% of cases" in text
+    unchanged = dataclasses.replace(every, comparisons=tuple(every.of([Verdict.UNCHANGED])))
+    assert "REGRESSED" not in markdown(unchanged)
 
 
 def test_names_of_cells_are_short_where_they_are_read(every: Report) -> None:
