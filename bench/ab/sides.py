@@ -86,8 +86,10 @@ def with_environment(side: Side, folder: Path, code: Path) -> Side:
         given = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
         done = subprocess.run(command, capture_output=True, text=True, env=given)
         if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise SideError(f"environment of {side.name} ({side.commit[:12]}): {last}")
+            lines = done.stderr.strip().splitlines() or ["pip failed"]
+            # Of several errors the last one often only points to a manual.
+            told = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
+            raise SideError(f"environment of {side.name} ({side.commit[:12]}): {told}")
         (home / "ready").touch()
     return replace(side, place=Place(side.place.root, python))
 
