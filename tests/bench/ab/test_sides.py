@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.ab.sides import HARNESS, UNDER_TEST, lay_out, take_down
+from bench.ab.sides import (
+    HARNESS,
+    UNDER_TEST,
+    Side,
+    SideError,
+    lay_out,
+    take_down,
+    with_environment,
+)
 from bench.ab.worktree import (
     add_worktree,
     changed,
@@ -17,6 +25,7 @@ from bench.ab.worktree import (
     merge_base,
     remove_worktree,
 )
+from bench.process import Place
 from measure.git import GitError, git
 
 ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -148,3 +157,15 @@ def test_commits_without_an_ancestor_in_a_shallow_clone_say_so(
     other = commit(clone, "three")
     with pytest.raises(GitError, match="the clone is shallow: fetch its whole history"):
         merge_base(clone, commit_of(clone, "origin/main"), other)
+
+
+def test_of_what_pip_says_the_first_error_is_named(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "WARNING: slow\nERROR: Cannot install a==1\nERROR: ResolutionImpossible: see help\n"
+    failed = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr("bench.ab.sides.venv.create", lambda *_, **__: None)
+    monkeypatch.setattr("bench.ab.sides.subprocess.run", lambda *_, **__: failed)
+    side = Side("base", "a" * 40, Place(tmp_path))
+    with pytest.raises(SideError, match="environment of base .*: ERROR: Cannot install a==1$"):
+        with_environment(side, tmp_path, repository)
