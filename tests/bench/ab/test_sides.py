@@ -167,5 +167,5 @@ def test_of_what_pip_says_the_first_error_is_named(
     monkeypatch.setattr("bench.ab.sides.venv.create", lambda *_, **__: None)
     monkeypatch.setattr("bench.ab.sides.subprocess.run", lambda *_, **__: failed)
     side = Side("base", "a" * 40, Place(tmp_path))
-    with pytest.raises(SideError, match="environment of base .*: ERROR: Cannot install a==1$"):
+    with pytest.raises(SideError, match=r"environment of base .*: ERROR: Cannot install a==1$"):
         with_environment(side, tmp_path, repository)
