@@ -55,8 +55,9 @@ def _ids(column: pa.ChunkedArray, where: str) -> Ids:
 def _timestamps(column: pa.ChunkedArray, where: str) -> NDArray[Any] | None:
     if pa.types.is_null(column.type) or column.null_count:
         return None
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.timestamp("us")).cast(pa.int64())
+    if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
+        # In its own unit, as another may not hold it; order is all that counts.
+        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise DataError(
             f"{where}, timestamp column: {column[0].as_py()!r} is neither number nor date"

@@ -128,7 +128,39 @@ def test_dates_are_times(tmp_path: Path) -> None:
     path.write_text("user,item,timestamp\n1,1,2020-01-02 00:00:00\n1,2,2020-01-01 00:00:00\n")
     times = read(path).timestamps
     assert times is not None
-    assert times[0] - times[1] == 24 * 3600 * 1_000_000
+    assert times[0] - times[1] == 24 * 3600  # as written, to the second
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([2, 1], pa.timestamp("ns")),
+        ([2, 1], pa.timestamp("ns", tz="Europe/Berlin")),
+        ([10**15, 1], pa.timestamp("s")),
+        ([2, 1], pa.date32()),
+        ([2 * 86_400_000, 86_400_000], pa.date64()),
+        ([2, 1], pa.time32("s")),
+        ([2, 1], pa.duration("ns")),
+    ],
+    ids=str,
+)
+def test_times_of_any_unit_keep_their_order(
+    tmp_path: Path, values: list[int], kind: pa.DataType
+) -> None:
+    path = tmp_path / "log.parquet"
+    _parquet(path, user=[1, 1], item=[1, 2], timestamp=pa.array(values, kind))
+    times = read(path).timestamps
+    assert times is not None
+    assert times[0] > times[1]
+
+
+def test_nanoseconds_in_text_are_times(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    day = "2020-01-02 00:00:00.00000000"
+    path.write_text(f"user,item,timestamp\n1,1,{day}2\n1,2,{day}1\n")
+    times = read(path).timestamps
+    assert times is not None
+    assert times[0] - times[1] == 1
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_the_data(tmp_path: Path) -> None:
