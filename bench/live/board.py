@@ -31,7 +31,7 @@ class Board:
         self._changed: list[dict[str, Any]] = []  # every row that changed, in turn
         self._running: tuple[str, float] | None = None  # the cell, and when it began
         self._left: float | None = None  # seconds from when the running cell began, or from now
-        self._done = self._followers = 0
+        self._done = self._followers = self._came = 0  # followers: now, and ever
         self._ended: str | None = None
         self._news = Condition()
 
@@ -63,18 +63,23 @@ class Board:
             return self._whole()
 
     def follow(self) -> Generator[str]:
-        """Everything, then each change until the run ends: lines of JSON."""
+        """Everything, then each change until the run ends: lines of JSON. An empty line where
+        another follower came: a viewer who went away is found out by writing to it alone.
+        """
         with self._news:
             self._followers += 1
-            seen, ended, text = len(self._changed), self._ended, self._whole()
+            self._came += 1
+            self._news.notify_all()
+            seen, came, ended, text = len(self._changed), self._came, self._ended, self._whole()
         try:
             yield text
             while ended is None:
                 with self._news:
-                    while len(self._changed) == seen and self._ended is None:
+                    while (len(self._changed), self._came, self._ended) == (seen, came, None):
                         self._news.wait()
                     rows, ended = self._changed[seen:], self._ended
-                    seen, text = len(self._changed), self._line(rows)
+                    text = self._line(rows) if rows or ended is not None else ""
+                    seen, came = len(self._changed), self._came
                 yield text
         finally:
             with self._news:

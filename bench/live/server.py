@@ -160,7 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with closing(board.follow()) as lines:
             for line in lines:
-                self.wfile.write(f"data: {line}\n\n".encode())
+                news = f"data: {line}" if line else ":"  # which is a comment
+                self.wfile.write(f"{news}\n\n".encode())
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", self.server.policy)

@@ -72,7 +72,7 @@ def test_followers_hear_everything_once_and_in_order(board: Board, record_of: Re
     heard: list[list[dict[str, Any]]] = [[], []]
 
     def follow(into: list[dict[str, Any]]) -> None:
-        into.extend(json.loads(line) for line in board.follow())
+        into.extend(json.loads(line) for line in board.follow() if line)
 
     threads = [Thread(target=follow, args=(into,)) for into in heard]
     threads[0].start()

@@ -184,6 +184,14 @@ def test_silent_and_vanished_viewers_keep_nobody_waiting(
         connection.close()
 
 
+def test_viewers_who_came_and_went_during_a_long_cell_keep_nobody_out(viewer: Viewer) -> None:
+    for _ in range(80):
+        gone = viewer.ask("/events")
+        assert gone.status == 200
+        gone.close()
+    assert viewer.ask("/cells.json").status == 200
+
+
 def test_after_the_end_the_port_is_free_and_no_thread_waits(board: Board) -> None:
     server = LiveServer(0)
     port = Viewer(server.address).port
