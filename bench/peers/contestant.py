@@ -11,10 +11,12 @@ import gc
 import itertools
 import os
 import statistics
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +30,7 @@ from measure.memory import trim
 # of the weighted ids of history and target, in wrapping 64-bit arithmetic.
 _WEIGHT = np.int64(1_000_003)
 _TARGET = np.int64(7_919_000_003)
+_MADE_UP, _MADE_UP_BATCH = "synthetic_u4_i50_x{events}", 8
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ class Contestant(ABC):
         }
 
     def prepare(self, task: dict[str, Any], batch_size: int) -> dict[str, Any]:
-        """Load data and model; what was resident before, with libraries ready, is the baseline."""
+        """Load data and model; what was resident before, after a step on made-up histories, is the
+        baseline.
+        """
         self.task = Task(**task)
         versions = self.import_libraries()
         self.warm_up()
@@ -183,8 +188,23 @@ class Contestant(ABC):
             yield from self.epoch()
 
     def warm_up(self) -> None:
-        """What a side compiles or loads at its first step; nothing for most."""
-        return
+        """One step on made-up histories, of which nothing is kept but code: a library compiles and
+        loads some at its first step (PyTorch alone about 90 MiB), and that is no side's data.
+        """
+        import data
+        from bench.peers.exchange import write_exchange
+
+        before, task = dict(vars(self)), self.task
+        log = data.load(_MADE_UP.format(events=task.seq_len + 10), progress=False)
+        with tempfile.TemporaryDirectory() as made:
+            write_exchange(log, Path(made))
+            self.task = replace(task, dataset=log.name, data_dir=None, exchange=made)
+            self.load()
+            self.use(_MADE_UP_BATCH)
+            self.steps(itertools.islice(self.stream, 1))
+        vars(self).clear()
+        vars(self).update(before)
+        gc.collect()
 
     def store(self) -> str:
         """Where the histories came from: "read" from the log, or "cached" by an earlier run."""

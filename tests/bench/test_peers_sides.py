@@ -108,6 +108,26 @@ def test_plain_pytorch_trains_on_what_ours_trains_on(model: str, exchange: Path)
         assert found["first_batch"]["seconds"] > 0
 
 
+@pytest.mark.parametrize("side", [Ours, Plain])
+def test_what_a_side_loads_at_its_first_step_is_no_memory_of_its_training(
+    side: type[Contestant], exchange: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[torch.Tensor] = []
+    steps = side.steps
+
+    def steps_of_a_library(self: Contestant, batches: Any) -> list[float]:
+        if not loaded:
+            loaded.append(torch.ones(64 << 18))  # 64 MiB of code, say
+        return steps(self, batches)
+
+    monkeypatch.setattr(side, "steps", steps_of_a_library)
+    contestant, given = side(), task("gru4rec", exchange)
+    contestant.prepare(given, batch_size=8)
+    assert contestant.task.exchange == str(exchange)
+    assert contestant.count()["samples"] > 100, "not the made-up histories"
+    assert contestant.peak(steps=1)["over_baseline_bytes"] < 48 << 20
+
+
 def test_plain_layers_have_as_many_parameters_as_ours(exchange: Path) -> None:
     for model, more in (("gru4rec", 0), ("sasrec", 64), ("bert4rec", 0)):
         counts = []

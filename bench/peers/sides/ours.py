@@ -41,17 +41,6 @@ class Ours(Contestant):
             task.model, log, "last", task.seq_len, batch_size, seed=task.seed, options=task.settings
         )
 
-    def warm_up(self) -> None:
-        """Kernels are compiled, or taken from their cache, on made-up histories."""
-        from data.batches import train_batches
-        from workloads.trainer import Trainer
-
-        log = self.read(f"synthetic_u20_i50_n{self.task.seq_len + 10}", progress=False)
-        setting = self.setting(log, 8)
-        trainer = Trainer(setting.make_model(), setting)
-        batches = train_batches(log, objective="last", seq_len=self.task.seq_len, batch_size=8)
-        trainer.step(next(iter(batches)))
-
     def make(self) -> None:
         from workloads.rank_all import RankAll
         from workloads.recommend import Recommend
