@@ -19,6 +19,7 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.diagnosis import ROOT, Finding, diagnose
 
@@ -61,7 +62,7 @@ def as_table(findings: Sequence[Finding]) -> Table:
         table.add_column(name, overflow="fold")
     for finding in findings:
         # Names and reasons of the machine are text and no markup.
-        texts = [finding.found.replace("[", r"\["), finding.advice.replace("[", r"\[")]
+        texts = [Text(finding.found), Text(finding.advice)]
         table.add_row(finding.name, _MARKS[finding.state], *texts)
     return table
 

@@ -64,10 +64,11 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(
 
 
 def test_a_table_keeps_brackets_and_shows_the_advice() -> None:
-    findings = [Finding("kernels: cuda", "missing", "none", 'pip install ".[cuda]"')]
+    findings = [Finding("kernels: cuda", "missing", r"in C:\[bold]x", 'pip install ".[cuda]"')]
     screen = io.StringIO()
     Console(file=screen, width=120).print(as_table(findings))
     assert 'pip install ".[cuda]"' in screen.getvalue()
+    assert r"in C:\[bold]x" in screen.getvalue()
     assert as_json(findings)["findings"]
 
 
