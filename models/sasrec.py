@@ -6,8 +6,8 @@ What differs here, and why:
 - Loss: full softmax cross-entropy over the catalogue, as RecBole's SASRec with `loss_type: CE`,
   instead of binary cross-entropy with one sampled negative. Full ranking needs it, and all four
   models share it.
-- Residuals as the paper writes them, x + dropout(f(norm(x))); the official code adds the normalised
-  query instead of x.
+- Residuals as the paper writes them, x + dropout(f(norm(x))); the official code adds norm(x)
+  instead of x, and takes attention's keys and values of x.
 - Padding on the right, so positions count from a history's first kept event; the official code pads
   on the left.
 - No dropout on attention weights by default (`attn_dropout`): PyTorch's CPU kernel has none.
