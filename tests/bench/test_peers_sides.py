@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,14 +17,16 @@ from torch import nn
 import data
 import models
 from bench.peers.contest import FROM_THE_LOG, check_learning
-from bench.peers.contestant import Contestant
-from bench.peers.exchange import write_exchange
+from bench.peers.contestant import Contestant, Task
+from bench.peers.exchange import read_exchange, write_exchange
 from bench.peers.roster import OUR_SIDE, PEERS, batch_sizes
 from bench.peers.serve import STARTED
 from bench.peers.sides.mamba import Mamba
 from bench.peers.sides.ours import Ours
 from bench.peers.sides.plain import Plain
+from bench.peers.sides.recbole import RecBole
 from bench.peers.sides.scan import ScanSide
+from workloads.requests import Requests
 
 DATASET = "synthetic_u30_i40_n20"
 
@@ -126,6 +129,22 @@ def test_what_a_side_loads_at_its_first_step_is_no_memory_of_its_training(
     assert contestant.task.exchange == str(exchange)
     assert contestant.count()["samples"] > 100, "not the made-up histories"
     assert contestant.peak(steps=1)["over_baseline_bytes"] < 48 << 20
+
+
+def test_recboles_requests_are_ours_in_its_own_ids(exchange: Path) -> None:
+    side, log = RecBole(), read_exchange(exchange)
+    side.task = Task(**task("gru4rec", exchange))
+    side.interaction = dict
+    missing = int(log.items.max()) + 1  # an id that no event has leaves a gap in RecBole's ids
+    np.savez(
+        exchange / "log.npz", items=np.where(log.items == 3, missing, log.items),
+        offsets=log.offsets, num_items=missing,
+    )  # fmt: skip
+    ours = np.array([0, *(i for i in range(missing, 0, -1) if i != 3)])
+    side.our_ids = lambda: ours  # type: ignore[method-assign]
+    pool = Requests(read_exchange(exchange), seq_len=12, batch_size=1, seed=0)
+    for index, request in enumerate(side.requests()):
+        assert (ours[request["item_id_list"].numpy()] == pool.histories(index).numpy()).all()
 
 
 def test_plain_layers_have_as_many_parameters_as_ours(exchange: Path) -> None:

@@ -141,7 +141,9 @@ class RecBole(Contestant):
         """Requests as ours serves them, in RecBole's ids."""
         log = read_exchange(Path(self.task.exchange))
         pool = Requests(log, seq_len=self.task.seq_len, batch_size=1, seed=self.task.seed)
-        their_ids = np.argsort(self.our_ids())
+        our_ids = self.our_ids()
+        their_ids = np.zeros(log.num_items + 1, dtype=np.int64)  # made-up data lacks some items
+        their_ids[our_ids] = np.arange(len(our_ids))
         length = torch.tensor([self.task.seq_len])
         return [
             self.interaction(
