@@ -248,8 +248,8 @@ def _read(name: str, options: Options) -> Interactions:
 
 
 def _line(log: Interactions, *, chosen: bool) -> str:
-    counts = f"{log.num_users:,} users, {log.num_items:,} items, {log.num_events:,} events"
-    return f"data: {log.name}{' (auto)' if chosen else ''}, {counts}, {log.source}"
+    rules = "" if log.in_log is None else f" ({log.rules})"
+    return f"data: {log.name}{' (auto)' if chosen else ''}, {log.counts}, {log.source}{rules}"
 
 
 def _check_logs(cells: list[Cell], logs: dict[str, Interactions]) -> None:

@@ -100,18 +100,17 @@ def _load_auto(request: Request) -> Interactions:
 
 
 def _load_file(path: Path, request: Request) -> Interactions:
-    from data.readers import EXTENSIONS
+    from data.readers import ending
 
-    endings = [end for end in EXTENSIONS if path.name.endswith(end)]
-    stem = path.name.removesuffix(max(endings, key=len))
+    stem = path.name[: len(path.name) - len(ending(path.name))]
     return load_log(path, request, name=stem, source=f"file {path.name}")
 
 
 def is_path(name: str) -> bool:
     """Whether `load` takes the text for a file's path: it has a separator or a known ending."""
-    from data.readers import EXTENSIONS
+    from data.readers import ending
 
-    return "/" in name or os.sep in name or name.endswith(EXTENSIONS)
+    return "/" in name or os.sep in name or bool(ending(name))
 
 
 def _dataset(name: str) -> Dataset:

@@ -57,6 +57,7 @@ class Interactions:
         Any
     ]  # (num_items + 1,) original id of each of our ids; index 0 is the padding
     store: Made = "read"  # from its log, from the cache of stores, or made up
+    in_log: tuple[int, int, int] | None = None  # users, items, rows before the rules, if any
 
     @property
     def num_users(self) -> int:
@@ -75,14 +76,25 @@ class Interactions:
         digest.update(np.ascontiguousarray(self.offsets, "<i8").data)
         return digest.hexdigest()[:16]
 
+    @property
+    def counts(self) -> str:
+        """Of those in the log, such as "900 of 943 users, 9 items, 99,000 of 100,000 events"."""
+        kept = (self.num_users, self.num_items, self.num_events)
+        words = zip(kept, self.in_log or kept, ("users", "items", "events"), strict=True)
+        return ", ".join(
+            f"{n:,} {word}" if n == of else f"{n:,} of {of:,} {word}" for n, of, word in words
+        )
+
     def describe(self) -> dict[str, str | int | float]:
         """What a record keeps of the data: plain JSON values; lengths are events per user."""
         lengths = np.diff(self.offsets)
+        keys = ("users_in_log", "items_in_log", "events_in_log")
         return {
             "name": self.name,
             "num_users": self.num_users,
             "num_items": self.num_items,
             "num_events": self.num_events,
+            **dict(zip(keys, self.in_log or (), strict=False)),
             "mean_length": float(lengths.mean()),
             "max_length": int(lengths.max()),
             "sequence_hash": self.sequence_hash,
@@ -131,8 +143,9 @@ def from_log(log: Log, *, name: str, source: str, min_count: int = 5) -> Interac
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         num_items=len(labels),
         source=source,
-        rules=_rules(min_count, timed=log.timestamps is not None),
+        rules=_rules(min_count, log),
         item_labels=np.concatenate((np.zeros(1, dtype=labels.dtype), labels)),
+        in_log=(len(log.users.labels), len(log.items.labels), len(log.users.codes)),
     )
 
 
@@ -147,7 +160,11 @@ def _order(users: NDArray[np.int32], timestamps: NDArray[Any] | None) -> NDArray
     return np.lexsort((timestamps, users))
 
 
-def _rules(min_count: int, *, timed: bool) -> str:
+def _rules(min_count: int, log: Log) -> str:
     core = f"{min_count}-core to its fixed point" if min_count > 1 else "no k-core"
-    order = "by time, ties in file order" if timed else "in file order (times absent or incomplete)"
+    order = "by time, ties in file order"
+    if log.untimed:
+        order = f"in file order, since {log.untimed:,} of {len(log.users.codes):,} have no time"
+    elif log.timestamps is None:
+        order = "in file order, since no time column was named or known"
     return f"{core}; repeats kept; a user's events {order}"

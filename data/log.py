@@ -56,18 +56,23 @@ class Columns:
     def parse(cls, text: str) -> Columns:
         """Read `"user=visitor,item=sku,timestamp=when"`; raises DataError for another key."""
         allowed = [field.name for field in fields(cls)]
-        pairs = dict(part.partition("=")[::2] for part in text.split(",") if part)
-        wrong = [key for key, value in pairs.items() if key not in allowed or not value]
+        pairs = [part.partition("=")[::2] for part in text.split(",") if part]
+        keys = [key for key, _ in pairs]
+        wrong = [key for key, value in pairs if key not in allowed or not value]
         if wrong:
             raise DataError(
                 f"columns {text!r}: {wrong[0]!r} is not one of {', '.join(allowed)} with a name"
             )
-        return cls(**pairs)
+        if twice := [key for key in allowed if keys.count(key) > 1]:
+            raise DataError(f"columns {text!r}: {twice[0]!r} is given twice; one name is allowed")
+        return cls(**dict(pairs))
 
     def choose(self, found: Sequence[str], where: str) -> tuple[str, str, str | None]:
         """The user, item and time columns among `found`; only the time may be absent (None)."""
         user = _choose("user", self.user, _USER_NAMES, found, where)
         item = _choose("item", self.item, _ITEM_NAMES, found, where)
+        if user == item:
+            raise DataError(f"{where}: column {user!r} can't be both user and item")
         if self.timestamp is None and not set(_TIME_NAMES) & set(found):
             return user, item, None
         return user, item, _choose("timestamp", self.timestamp, _TIME_NAMES, found, where)
@@ -77,6 +82,10 @@ def _choose(
     role: str, wanted: str | None, known: Sequence[str], found: Sequence[str], where: str
 ) -> str:
     for name in known if wanted is None else (wanted,):
+        if found.count(name) > 1:
+            raise DataError(
+                f"{where}: {found.count(name)} columns are called {name!r}; one is needed"
+            )
         if name in found:
             return name
     looked_for = f"column {wanted!r}" if wanted else f"{role} column ({', '.join(known)})"
@@ -94,11 +103,14 @@ class Ids:
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """Rows in file order. `timestamps` is None unless each row has one: else file order counts."""
+    """Rows in file order. `timestamps` is None unless each row has one: else file order counts, and
+    `untimed` is how many have none.
+    """
 
     users: Ids
     items: Ids
     timestamps: NDArray[Any] | None  # (rows,) any unit: only the order within a user matters
+    untimed: int = 0  # rows; 0 beside no timestamps: there is no column of them
 
 
 def encode_integers(values: NDArray[Any], where: str) -> Ids:

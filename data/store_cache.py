@@ -91,6 +91,7 @@ def _open(folder: Path, name: str, source: str) -> Interactions | None:
         content = json.loads((folder / "store.json").read_bytes())
         arrays = {array: _map(folder, array, content["crc32"][array]) for array in _ARRAYS}
         rules = str(content["rules"])
+        users, items, rows = map(int, content["in_log"])
     except _DAMAGED as error:
         reason = in_one_line(str(error) or type(error).__name__)
         print(f"store cache: {folder.name} is damaged ({reason}); made anew", file=sys.stderr)
@@ -98,7 +99,13 @@ def _open(folder: Path, name: str, source: str) -> Interactions | None:
         return None
     num_items = len(arrays["item_labels"]) - 1
     return Interactions(
-        name=name, num_items=num_items, source=source, rules=rules, store="cached", **arrays
+        name=name,
+        num_items=num_items,
+        source=source,
+        rules=rules,
+        store="cached",
+        in_log=(users, items, rows),
+        **arrays,
     )
 
 
@@ -125,7 +132,8 @@ def _keep(folder: Path, store: Interactions) -> None:
             with _flushed(partial / f"{name}.npy") as file:
                 np.save(file, array, allow_pickle=False)
         with _flushed(partial / "store.json") as file:
-            file.write(json.dumps({"rules": store.rules, "crc32": checksums}).encode())
+            facts = {"rules": store.rules, "in_log": store.in_log, "crc32": checksums}
+            file.write(json.dumps(facts).encode())
         partial.chmod(0o755)
         os.rename(partial, folder)  # fails where another process was faster, whose store is as good
     finally:

@@ -35,9 +35,11 @@ def read(path: Path, columns: Columns | None = None, *, member: str | None = Non
     contents that are not of the format, no user or item column, null or negative ids.
     """
     where, columns = path.name, columns or Columns()
-    extension = _extension(where)
+    if path.is_dir():
+        raise DataError(f"{where}: is a folder; a data set is one file: join those inside")
     if not path.is_file():
         raise DataError(f"{where}: no such file")
+    extension = _extension(where)
     if path.stat().st_size == 0:
         raise DataError(f"{where}: the file is empty")
     if extension == ".zip":
@@ -50,11 +52,15 @@ def read(path: Path, columns: Columns | None = None, *, member: str | None = Non
     return _decode(path.read_bytes(), where, where, columns)
 
 
+def ending(name: str) -> str:
+    """The known ending of a file's name, in small letters, or ""."""
+    return max((end for end in EXTENSIONS if name.lower().endswith(end)), key=len, default="")
+
+
 def _extension(name: str) -> str:
-    matches = [end for end in EXTENSIONS if name.endswith(end)]
-    if not matches:
+    if not (found := ending(name)):
         raise DataError(f"{name}: unknown ending; known are {', '.join(EXTENSIONS)}")
-    return max(matches, key=len)
+    return found
 
 
 def _decode(content: bytes, name: str, where: str, columns: Columns) -> Log:

@@ -12,6 +12,7 @@ from data.readers.table import log_from_columns
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".data": "\t", ".dat": "::"}
 _HEADERLESS = {4: ["user", "item", "rating", "timestamp"], 2: ["user", "item"]}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NULLS = ["", "NaN", "nan", "NULL", "null"]
 
 
@@ -21,6 +22,8 @@ def read_delimited(content: bytes, extension: str, where: str, columns: Columns)
     There is no header where the last field of the first line is a number. RecBole's typed names
     (`user_id:token`) are known by the part before the colon.
     """
+    if content.startswith(_UTF_16):
+        raise DataError(f"{where}: its text is UTF-16; save it as UTF-8")
     content = content.removeprefix(b"\xef\xbb\xbf")
     first = content.split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     separator = _SEPARATORS[extension]
@@ -28,7 +31,7 @@ def read_delimited(content: bytes, extension: str, where: str, columns: Columns)
         # Arrow separates by one character only; a tab does not occur in MovieLens' rating lines.
         content, first, separator = content.replace(b"::", b"\t"), first.replace("::", "\t"), "\t"
     elif separator not in first:
-        separator = next((mark for mark in "\t,;" if mark in first), separator)
+        separator = next((mark for mark in "\t,;|" if mark in first), separator)
     fields = [field.strip('" ') for field in first.split(separator)]
     headerless = _is_number(fields[-1])
     if headerless and len(fields) not in _HEADERLESS:
@@ -44,7 +47,9 @@ def read_delimited(content: bytes, extension: str, where: str, columns: Columns)
         table = pyarrow.csv.read_csv(
             io.BytesIO(content),
             read_options=pyarrow.csv.ReadOptions(column_names=raw, skip_rows=not headerless),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=separator),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=separator, newlines_in_values=b'"' in content
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=wanted,
                 column_types=dict.fromkeys(wanted[:2], pa.string()),

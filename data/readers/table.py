@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from data.log import DataError, Ids, Log, encode_integers, encode_strings
 
 def log_from_columns(columns: Sequence[Any], where: str) -> Log:
     """A log of (user, item, time or None) columns; raises DataError naming file and value."""
-    users, items, timestamps = columns
+    users, items, times = columns
     if not len(users):
         raise DataError(f"{where}: it has columns, but no rows")
+    timestamps, untimed = (None, 0) if times is None else _timestamps(times, where)
     return Log(
         _ids(users, f"{where}, user column"),
         _ids(items, f"{where}, item column"),
-        None if timestamps is None else _timestamps(timestamps, where),
+        timestamps,
+        untimed,
     )
 
 
@@ -52,18 +55,35 @@ def _ids(column: pa.ChunkedArray, where: str) -> Ids:
     raise DataError(f"{where}: ids of type {kind}; they must be whole numbers or text")
 
 
-def _timestamps(column: pa.ChunkedArray, where: str) -> NDArray[Any] | None:
-    if pa.types.is_null(column.type) or column.null_count:
-        return None
+def _timestamps(column: pa.ChunkedArray, where: str) -> tuple[NDArray[Any] | None, int]:
+    """Comparable times, or None and how many rows have none."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    if column.null_count:
+        return None, column.null_count
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _dates(column, where)
     if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
         # In its own unit, as another may not hold it; order is all that counts.
         column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise DataError(
-            f"{where}, timestamp column: {column[0].as_py()!r} is neither number nor date"
-        )
-    values = _numpy(column)
-    return None if values.dtype.kind == "f" and np.isnan(values).any() else values
+        raise _no_time(column, where)
+    return _numpy(column), 0
+
+
+def _dates(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    """Text in ISO 8601, all with a zone or all without one."""
+    for kind in (pa.timestamp("ns"), pa.timestamp("ns", "UTC")):
+        with suppress(pa.ArrowInvalid):
+            return column.cast(kind)
+    raise _no_time(column, where)
+
+
+def _no_time(column: pa.ChunkedArray, where: str) -> DataError:
+    return DataError(
+        f"{where}, timestamp column: {column[0].as_py()!r} is neither number nor date;"
+        " such as 1704067200 or 2024-01-01 00:00:00 is allowed"
+    )
 
 
 def _numpy(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:

@@ -143,8 +143,11 @@ def _data_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
     for key, word in (
         ("num_users", "users"),
+        ("users_in_log", "users in the log"),
         ("num_items", "items, the catalogue"),
+        ("items_in_log", "items in the log"),
         ("num_events", "events"),
+        ("events_in_log", "events in the log"),
         ("mean_length", "mean history"),
         ("max_length", "longest history"),
     ):

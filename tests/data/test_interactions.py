@@ -104,6 +104,20 @@ def test_the_hash_does_not_depend_on_how_numbers_are_stored() -> None:
     assert other.sequence_hash == store.sequence_hash == "89b807b4c53d8afb"
 
 
+def test_what_the_core_leaves_out_is_said() -> None:
+    store = _store([1, 1, 2, 2, 3], [7, 7, 7, 7, 8], [1, 2, 3, 4, 5], min_count=2)
+    assert store.counts == "2 of 3 users, 1 of 2 items, 4 of 5 events"
+    assert store.describe()["events_in_log"] == 5
+    assert _store([1, 1, 2], [7, 7, 8]).counts == "2 users, 2 items, 3 events"
+
+
+def test_why_times_do_not_order_is_said() -> None:
+    log = Log(*(encode_integers(np.array([1, 2]), "") for _ in range(2)), None, untimed=1)
+    rules = from_log(log, name="a", source="b", min_count=1).rules
+    assert rules.endswith("in file order, since 1 of 2 have no time")
+    assert _store([1, 2], [1, 2]).rules.endswith("since no time column was named or known")
+
+
 def test_the_description_is_plain_json() -> None:
     described = _store([1, 1, 1, 2], [1, 2, 3, 3]).describe()
     assert json.loads(json.dumps(described)) == described

@@ -120,7 +120,7 @@ def test_times_that_are_not_complete_are_not_used(tmp_path: Path, name: str) -> 
         path.write_text("user,item,timestamp\n1,1,5\n1,2,\n2,3,4\n")
     else:
         _parquet(path, user=[1, 1, 2], item=[1, 2, 3], timestamp=[5, None, 4])
-    assert read(path).timestamps is None
+    assert (read(path).timestamps, read(path).untimed) == (None, 1)
 
 
 def test_dates_are_times(tmp_path: Path) -> None:
@@ -241,6 +241,16 @@ BAD = [
     ("huge.parquet", _table(user=[1e300, 2.0], item=[1, 2]), r"1e\+300 is no id"),
     ("flags.parquet", _table(user=[True, False], item=[1, 2]), "ids of type bool"),
     ("words.csv", _text("user,item,timestamp\n1,2,soon\n"), "'soon' is neither number nor date"),
+    (
+        "german.parquet",
+        _table(user=[1, 2], item=[1, 2], timestamp=["06.01.2023 20:34", "07.01.2023 20:34"]),
+        "'06.01.2023 20:34' is neither number nor date; such as 1704067200 or 2024-01-01 00:00:00",
+    ),
+    ("clock.csv", _text("user,item,timestamp\n1,2,20:34:10\n"), "is neither number nor date"),
+    ("utf_16.csv", _bytes("user,item\n1,2\n".encode("utf-16")), "is UTF-16; save it as UTF-8"),
+    ("twice.csv", _text("user,item,user\n1,2,3\n"), "2 columns are called 'user'; one is needed"),
+    ("parts.csv", Path.mkdir, "is a folder; a data set is one file"),
+    ("parts", Path.mkdir, "is a folder; a data set is one file"),
     ("five.csv", _text("1,2,3,4,5\n"), "no header line, and 5 columns"),
     ("log.xlsx", _text("x"), "unknown ending; known are .parquet, .zip, .csv"),
 ]

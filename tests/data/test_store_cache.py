@@ -230,4 +230,5 @@ def test_the_facts_beside_the_arrays_are_plain_json(log: Path) -> None:
     _load(log)
     content = json.loads((_kept(log)[0] / "store.json").read_text())
     assert content["rules"].startswith("5-core")
+    assert content["in_log"] == list(_load(log).in_log or ())
     assert set(content["crc32"]) == {"items", "offsets", "item_labels"}
