@@ -43,10 +43,11 @@ LOOKS = {
     "gru4rec": Look("#009E73", "D", _DOTTED),
     "recmamba": Look("#56B4E9", "v", "-"),
     "ssd4rec": Look("#E69F00", "P", _DASHED),
-    "ss4rec": Look("#000000", "p", _DASHDOT),
+    "ss4rec": Look("#7B61C9", "p", _DASHDOT),
 }
-# Free for models without a fixed look; none of these markers is one of the four main ones.
-_COLORS = ("#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+# Free for models without a fixed look; none of these markers is one of the four main ones. All are
+# seen on the page's light paper and on its dark one.
+_COLORS = ("#56B4E9", "#E69F00", "#7B61C9", "#7F7F7F", "#A0662B", "#7F8F1F")
 _MARKERS = ("v", "P", "p", "h", "<", ">", "*")
 _STYLES: tuple[LineStyle, ...] = ("-", _DASHED, _DASHDOT)
 

@@ -63,9 +63,11 @@ def _timestamps(column: pa.ChunkedArray, where: str) -> tuple[NDArray[Any] | Non
         return None, column.null_count
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _dates(column, where)
-    if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
+    kind = column.type
+    dated = pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_duration(kind)
+    if dated:  # times of day alone are no order
         # In its own unit, as another may not hold it; order is all that counts.
-        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
+        column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise _no_time(column, where)
     return _numpy(column), 0

@@ -139,7 +139,6 @@ def test_dates_are_times(tmp_path: Path) -> None:
         ([10**15, 1], pa.timestamp("s")),
         ([2, 1], pa.date32()),
         ([2 * 86_400_000, 86_400_000], pa.date64()),
-        ([2, 1], pa.time32("s")),
         ([2, 1], pa.duration("ns")),
     ],
     ids=str,

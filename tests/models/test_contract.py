@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import models
+from data.batches import OBJECTIVES
 from measure.ranking import ranks
 from models import weights
 from models.base import NotSupported, SequentialRecommender
-
-NUM_ITEMS, MAX_LEN, ROWS = 37, 24, 4
-
-
-def build(name: str, *, backend: str = "auto", **settings: object) -> SequentialRecommender:
-    torch.manual_seed(0)
-    model_class = models.get(name)
-    config = model_class.Config(**settings)
-    return model_class(NUM_ITEMS, MAX_LEN, config, backend=backend).eval()
-
-
-def histories(length: int = MAX_LEN) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    item_seq = torch.randint(1, NUM_ITEMS + 1, (ROWS, length), generator=generator)
-    lengths = torch.tensor([length, max(1, length - 1), max(1, length // 2), 1])
-    item_seq[torch.arange(length) >= lengths[:, None]] = 0
-    return item_seq, lengths
-
-
-def batch_for(model: SequentialRecommender, objective: str) -> SimpleNamespace:
-    item_seq, lengths = histories()
-    if objective == "last":
-        return SimpleNamespace(
-            item_seq=item_seq, lengths=lengths, targets=torch.tensor([1, 2, 3, NUM_ITEMS])
-        )
-    targets = torch.where(item_seq > 0, item_seq.flip(1).clamp_min(1), 0)
-    if objective == "cloze":
-        hidden = (torch.arange(MAX_LEN) % 3 == 0) & (item_seq > 0)
-        targets = torch.where(hidden, item_seq, 0)
-        item_seq = torch.where(hidden, NUM_ITEMS + 1, item_seq)
-    return SimpleNamespace(item_seq=item_seq, lengths=lengths, targets=targets)
+from tests.models.small import MAX_LEN, NUM_ITEMS, ROWS, batch_for, build, histories
 
 
 @pytest.fixture(params=models.names())
@@ -83,7 +52,29 @@ def test_the_order_of_events_matters(model: SequentialRecommender) -> None:
     item_seq = torch.tensor([[1, 2, 3, 4, 5]])
     lengths = torch.tensor([5])
     swapped = torch.tensor([[1, 2, 3, 5, 4]])
-    assert not torch.allclose(model.score(item_seq, lengths), model.score(swapped, lengths))
+    same = torch.allclose(model.score(item_seq, lengths), model.score(swapped, lengths))
+    assert not same, f"{model.label} scores alike whatever the order: no sequential recommender"
+
+
+def test_its_objectives_are_those_of_the_suite(model: SequentialRecommender) -> None:
+    assert model.objectives
+    assert set(model.objectives) <= set(OBJECTIVES)
+
+
+@torch.inference_mode()
+def test_where_each_event_is_predicted_no_state_knows_a_later_one(
+    model: SequentialRecommender,
+) -> None:
+    if "all" not in model.objectives:
+        pytest.skip("its objectives have no target at each event")
+    item_seq, _ = histories()
+    item_seq[item_seq == 0] = 7
+    for length in (1, 2, MAX_LEN // 2):
+        other = item_seq.clone()
+        other[:, length:] = item_seq[:, length:] % NUM_ITEMS + 1
+        knows, same = (model.encode(s, torch.full((ROWS,), MAX_LEN)) for s in (item_seq, other))
+        told = f"{model.label}: the state after {length} events changes with a later one"
+        torch.testing.assert_close(same[:, :length], knows[:, :length], rtol=0, atol=1e-6, msg=told)
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from report.figures import FIGURES
 from report.load import load_runs
-from report.palette import PHASES, look
+from report.palette import LOOKS, PHASES, look
 
 CURVES = ("epoch_time", "latency", "step_latency", "memory")
+
+EYE = (0.2126, 0.7152, 0.0722)  # how bright red, green and blue are (WCAG 2)
 
 
 @pytest.fixture
@@ -159,6 +161,14 @@ def test_looks_differ_between_the_four_models(made):
 def test_an_unknown_model_keeps_its_look_whoever_else_is_there():
     assert look("my_model") == look("my_model")
     assert look("my_model").color not in {look(name).color for name in ("mamba4rec", "sasrec")}
+
+
+def test_every_colour_is_seen_on_light_paper_and_on_dark():
+    colors = {one.color for one in LOOKS.values()} | {look(f"model{k}").color for k in range(99)}
+    for color in colors:
+        light = sum(share * part**2.2 for share, part in zip(EYE, to_rgb(color), strict=True))
+        assert 2 < 1.05 / (light + 0.05), f"{color} on white"
+        assert 2 < (light + 0.05) / (0.014 + 0.05), f"{color} on the page's dark card"
 
 
 def test_a_failed_cell_is_a_cross_in_its_models_colour_with_the_reason(runs, made):
