@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = arguments.out or (PAGE if arguments.page else PLOTS)
     try:
         files = arguments.files or default_files(Path("results"))
-        lender = [arguments.accuracy] if arguments.accuracy else []
-        if lender and not arguments.page:
+        lenders = arguments.accuracy
+        if lenders and not arguments.page:
             raise PageError("--accuracy belongs to --page; figures take several files as they are")
-        runs = load_runs([*files, *lender])
+        runs = load_runs([*files, *lenders])
         if arguments.page:
             lines = _write_page(runs[: len(files)], runs[len(files) :], out)
         else:
@@ -99,9 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accuracy",
         type=Path,
+        nargs="+",
+        default=[],
         metavar="FILE",
-        help="with --page: a result file whose fits are shown too, where they are of the same "
-        "sequences (results/reference/accuracy-ml_100k.json has three seeds to early stopping)",
+        help="with --page: result files whose fits are shown too, where they are of the same "
+        "sequences (results/reference/accuracy-*.json have three seeds to early stopping)",
     )
     parser.add_argument(
         "--out", type=Path, help=f"folder for figures ({PLOTS}), file for the page ({PAGE})"

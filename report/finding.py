@@ -122,13 +122,14 @@ def finding(runs: Sequence[Run]) -> str:
     """What it all comes to, with its uncertainty: who is fastest at either end of L, where they
     change places, and which accuracies can't be told apart; "" where nothing can be compared.
 
-    Each part speaks of one panel: the one with the most lengths, then models.
+    Times are those of one panel: the one with the most lengths, then models. Accuracies are those
+    of one data set, each length by the panel that knows most of it.
     """
     served = [c for c in cells(runs, "recommend") if c.record.config.get("batch_size") == 1]
     parts = [
         _speed(_widest(panels(cells(runs, "train_epoch"))), "epoch_time", "through an epoch"),
         _speed(_widest(panels(served)), "latency_p50", "to answer one user"),
-        _accuracy(_widest(panels(cells(runs, "fit")))),
+        _accuracy(panels(cells(runs, "fit"))),
     ]
     return " ".join(part for part in parts if part)
 
@@ -171,12 +172,16 @@ def _crossed(found: Crossover) -> str:
     return "; where they cross is not clear" if found.status != APART else ""
 
 
-def _accuracy(panel: Panel | None) -> str:
+def _accuracy(among: Sequence[Panel]) -> str:
     """ "The highest NDCG@10 on ML-1M at L=50 is GRU4Rec's, 0.0647, but ...; at L=200 it is ..."."""
-    if panel is None:
+    widest = _widest(among)
+    if widest is None:
         return ""
     said, beside = list[str](), list[Contrast]()
-    for seq_len in panel.lengths:
+    dataset = widest.facets["dataset"]
+    alike = [panel for panel in among if panel.facets["dataset"] == dataset]
+    for seq_len in sorted({at for panel in alike for at in panel.lengths}):
+        panel = max(alike, key=lambda one: _known(one, seq_len))
         entries = _at(panel, seq_len, "ndcg@10", highest=True)
         if len(entries) < 2:
             continue
@@ -188,8 +193,15 @@ def _accuracy(panel: Panel | None) -> str:
         said.append(f"{at} {best.label}'s, {point.value:.4f}{_beside(tests)}")
     if not said:
         return ""
-    lead = f"The highest NDCG@10 on {panel.facets['dataset']} at "
+    lead = f"The highest NDCG@10 on {dataset} at "
     return f"{lead}{'; at '.join(said)} ({_tested(beside)})."
+
+
+def _known(panel: Panel, seq_len: int) -> tuple[int, bool, int]:
+    """How much is known of the accuracies at L: models, whether they converged, seeds."""
+    here = [cell for cell in panel.cells if cell.seq_len == seq_len and cell.ok]
+    entries = _at(panel, seq_len, "ndcg@10", highest=True)
+    return len(entries), not stopped_after(here), len(here)
 
 
 def _cut_off(panel: Panel, seq_len: int) -> str:

@@ -123,6 +123,26 @@ def test_accuracies_of_every_length_are_said(made, said):
     assert said(fits).count("(paired tests over 2 seeds") == 1
 
 
+def test_accuracies_of_lengths_that_other_runs_measured_are_said_too(made, run_json):
+    def run(name, fits):
+        path = run_json(fits, run_id=name)
+        return path.rename(path.with_name(f"{name}.json"))
+
+    def fits(at, seeds, **changes):
+        names = ("gru4rec", "sasrec")
+        return [made.fit(name, at, seed, **changes) for name in names for seed in seeds]
+
+    cut = fits(50, (0, 1, 2), flags=["max_epochs"], machine={"fingerprint": "a"})
+    files = [
+        run("quick", cut),
+        run("short", fits(50, (0,), machine={"fingerprint": "b"})),
+        run("long", fits(200, (0, 1), machine={"fingerprint": "c"})),
+    ]
+    text = finding(load_runs(files))
+    assert text.startswith("The highest NDCG@10 on ML-100K at L=50 is SASRec's, 0.1")  # not cut off
+    assert "; at L=200 it is SASRec's, 0.1" in text
+
+
 def test_fits_that_were_cut_off_are_said_to_be(made, said):
     fits = [made.fit(name, 50, seed) for name in ("gru4rec", "sasrec") for seed in (0, 1)]
     for one in fits:
