@@ -181,6 +181,7 @@ def _collect_again() -> None:
 
 def _measure_model(request: Request, read: Callable[[], Any], findings: Findings) -> None:
     with findings.phase("imports"):
+        import models
         from bench.memory_pass import measure_memory
         from bench.parts import measure_parts
         from bench.quality import measure_fit
@@ -212,6 +213,7 @@ def _measure_model(request: Request, read: Callable[[], Any], findings: Findings
     with findings.phase("imports"):  # of the model's file and its kernels
         findings.resolved["backend"] = backend = setting.resolved_backend()
         findings.resolved["layers"] = setting.resolved_layers()
+        findings.resolved["has_step"] = models.get(cell.model).has_step
         if cell.workload in TRAINING:
             findings.resolved["loss"] = setting.resolved_loss()
         findings.resolved["versions"] = _kernel_versions(findings.resolved)

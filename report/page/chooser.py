@@ -187,13 +187,18 @@ def _recomputes(line: Line | None, step: Line | None, stepped: Panel | None) -> 
     """Whether one more event costs the model its whole history again: it has no step of its own.
 
     Cells that were asked for one say so; suites that ask only models with a step leave it out, and
-    of those without the objective says that every event sees all others.
+    of those without the record says that there is none. In older records the objective does: under
+    cloze every event sees all others.
     """
     if step is not None:
         statuses = {cell.record.status for group in step.cells.values() for cell in group}
         return statuses == {"unsupported"}
     cells = [] if line is None else [cell for group in line.cells.values() for cell in group]
-    return stepped is not None and any(cell.facets["objective"] == CLOZE for cell in cells)
+    without = [
+        cell.record.resolved.get("has_step", cell.facets["objective"] != CLOZE) is False
+        for cell in cells
+    ]
+    return stepped is not None and any(without)
 
 
 def _batches(line: Line | None) -> dict[str, list[Any]]:

@@ -45,7 +45,8 @@ def command_at(run: Run, suite: str, dataset: str) -> str:
     """
     words = ["pytest", "bench/", "--suite", suite]
     words += ["--dataset", dataset] if dataset != "auto" else []
-    given = [part for word in run.argv for part in word.split("=", 1)]
+    # A value may have "=" in it too: user=visitor,item=sku.
+    given = [part for w in run.argv for part in (w.split("=", 1) if w[:1] == "-" else [w])]
     for name, value in pairwise(given):
         words += [name, value] if name in _CONDITIONS else []
     stem = re.sub(r"[^\w.+-]+", "_", PurePath(dataset).stem)

@@ -38,6 +38,7 @@ def test_a_worker_gives_its_findings(tmp_path: Path) -> None:
     assert findings.metrics["latency_p50"].n == 10
     assert len(findings.raw["latency"]) == 10
     assert findings.resolved["torch_threads"] == 1
+    assert findings.resolved["has_step"] is True
     assert findings.resolved["allocator"].startswith("glibc, memory kept")
     assert findings.resolved["versions"]["torch"] == version("torch")
     assert {"before", "after", "throttle", "load_before"} <= findings.telemetry.keys()

@@ -96,6 +96,16 @@ def test_the_chooser_answers_from_all_parts(made, load):
     assert model["accuracy"]["borrowed"] == ["", ""]
 
 
+def test_a_model_without_a_step_recomputes_whatever_its_objective(made, load):
+    records = [made.serve("sasrec", "serve_step", 50), made.train("sasrec", 50)]
+    records += [
+        made.train(name, 50, resolved={"has_step": name == "steps"}) for name in ("steps", "none")
+    ]
+    (setting,) = chooser(cells(load(records)))["settings"]
+    found = {model["model"]: model["recomputes"] for model in setting["datasets"][0]["models"]}
+    assert found == {"sasrec": False, "steps": False, "none": True}
+
+
 def test_accuracy_of_each_length_comes_from_the_run_that_has_it(made, load):
     own = [made.train("sasrec", 50), made.fit("sasrec", 50, 0)]
     elsewhere = made.MACHINE | {"commit": "1" * 40}

@@ -105,9 +105,10 @@ def test_a_run_is_measured_again_by_what_pytest_was_given(made, run_json):
 
 def test_another_suite_is_run_under_the_same_conditions(made, run_json):
     given = ["bench/", "--suite", "scaling", "--seq-len", "50,100", "--threads=1", "-q"]
-    (run,) = load_runs([run_json(argv=[*given, "--min-count", "10", "--data-dir", "/home/me"])])
+    given += ["--min-count", "10", "--data-dir", "/home/me", "--columns", "user=u,item=i"]
+    (run,) = load_runs([run_json(argv=given)])
     command = command_at(run, "accuracy", "ml_1m")
-    conditions = "--threads 1 --min-count 10"
+    conditions = "--threads 1 --min-count 10 --columns user=u,item=i"
     assert command == (
         f"pytest bench/ --suite accuracy --dataset ml_1m {conditions} --seq-len {{L}}"
         " --benchmark-json=results/accuracy-ml_1m-L{L}.json"
