@@ -17,5 +17,5 @@ def test_a_single_cell_keeps_its_name() -> None:
 
 
 def test_cells_that_could_not_be_told_apart_keep_their_names() -> None:
-    for ids in (["a-b", "b-a"], ["a", "a-b"]):
+    for ids in (["a-b", "b-a"], ["a", "a-b"], ["a-b", "c-d"]):
         assert short_names(ids) == ({name: name for name in ids}, "")
