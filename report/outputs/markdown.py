@@ -1,8 +1,8 @@
 """The report in Markdown: a job's summary, and a pull request's comment.
 
 First line: verdict and counts. What is red, what is undecided, what would decide it and what the
-verdict does not cover is shown, the rest folded. A limit
-in bytes is kept by leaving out rows, the least important first, and saying so.
+verdict does not cover is shown, the rest folded. A limit in bytes is kept by leaving out rows, the
+least important first, and saying so.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def markdown(report: Report, limit: int = SUMMARY_BYTES) -> str:
     written = f"### {_safe(report.headline)}\n\n{_safe(report.design)}\n"
     written += "\n" * bool(report.notes) + _listed(report.notes)
     moved = [row for _, rows, _ in sections[:-1] for row in rows]
-    names, shared = short_names({row.cell_id: None for row in moved})
+    names, shared = short_names([row.cell_id for row in moved])
     written += (
         f"\nCells of the first tables: {_safe(one_line(shared, LINE))}, and\n" if shared else ""
     )

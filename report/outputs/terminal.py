@@ -35,7 +35,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(Text(report.headline, style=colour), soft_wrap=True)
     console.print(Text(one_line(report.design, LINE)), soft_wrap=True)
     shown = [report.of(chosen) for chosen in (RED, UNDECIDED, (Verdict.IMPROVED,), OTHERS)]
-    names, shared = short_names({row.cell_id: None for rows in shown for row in rows})
+    names, shared = short_names([row.cell_id for rows in shown for row in rows])
     if shared:
         console.print(Text(one_line(f"cells below: {shared}, and", LINE)), soft_wrap=True)
     for rows in shown:

@@ -14,13 +14,15 @@ from models.base import SequentialRecommender
 NUM_ITEMS, MAX_LEN, ROWS = 37, 24, 4
 
 
-def build(name: str, *, backend: str = "auto", **settings: object) -> SequentialRecommender:
+def build(
+    name: str, *, max_len: int = MAX_LEN, backend: str = "auto", **settings: object
+) -> SequentialRecommender:
     """A small one; settings that its Config does not have are left out."""
     torch.manual_seed(0)
     model_class = models.get(name)
     known = {field.name for field in dataclasses.fields(model_class.Config)}
     config = model_class.Config(**{key: settings[key] for key in known & settings.keys()})
-    return model_class(NUM_ITEMS, MAX_LEN, config, backend=backend).eval()
+    return model_class(NUM_ITEMS, max_len, config, backend=backend).eval()
 
 
 def histories(length: int = MAX_LEN) -> tuple[Tensor, Tensor]:

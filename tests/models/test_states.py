@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 
 import pytest
 import torch
 
 import models
-from models.base import NotSupported, SequentialRecommender
+from models.base import NotSupported
 from models.states import state_from_bytes, state_kind, state_to_bytes
+from tests.models.small import MAX_LEN, NUM_ITEMS, build
 
-NUM_ITEMS, MAX_LEN, USERS = 37, 24, 3
+USERS = 3
 STATEFUL = [name for name in models.names() if models.get(name).has_step]
-
-
-def build(name: str, *, max_len: int = MAX_LEN, **settings: object) -> SequentialRecommender:
-    """A small one; settings that its Config does not have are left out."""
-    torch.manual_seed(0)
-    model_class = models.get(name)
-    known = {field.name for field in dataclasses.fields(model_class.Config)}
-    config = model_class.Config(**{key: settings[key] for key in known & settings.keys()})
-    return model_class(NUM_ITEMS, max_len, config).eval()
 
 
 def has_layers(name: str) -> bool:
