@@ -93,8 +93,9 @@ class BERT4Rec(SequentialRecommender):
         else:
             hidden = self._embed(sequences)  # (T, D)
         for layer in rest:
-            final = chosen if layer is self.stack[-1] else None
-            hidden = layer(hidden, sequences, final, self.layer_backend)
+            last = layer is self.stack[-1]
+            final = chosen if last else None
+            hidden = layer(hidden, sequences, final, self.layer_backend, inside=not last)
         return hidden
 
     def _first_layer(self, sequences: Packed) -> Tensor:
@@ -117,8 +118,9 @@ class BERT4Rec(SequentialRecommender):
             sequences.ids, table, positions=sequences.positions, places=places, backend=backend
         )  # fmt: skip
         _, hidden = add_norm(
-            embedded, None, norm.weight, norm.bias, eps=norm.eps, in_place=True, backend=backend
-        )
+            embedded, None, norm.weight, norm.bias, eps=norm.eps, in_place=True, donated=True,
+            backend=backend,
+        )  # fmt: skip
         drop = self.config.dropout if self.training else 0.0
         return dropout(hidden, drop, in_place=True, backend=backend)
 
@@ -187,14 +189,15 @@ class _Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-12)
 
     def forward(
-        self, hidden: Tensor, sequences: Packed, chosen: Chosen | None, backend: str
-    ) -> Tensor:
-        """(T, D) -> (T, D), or (M, D) at the chosen rows."""
+        self, hidden: Tensor, sequences: Packed, chosen: Chosen | None, backend: str, *,
+        inside: bool,
+    ) -> Tensor:  # fmt: skip
+        """(T, D) -> (T, D), or (M, D) at the chosen rows. `inside`: another layer follows."""
         cfg, weight, bias = self.cfg, self.qkv.weight, self.qkv.bias
         attn_drop = cfg.attn_dropout if self.training else 0.0
         if chosen is None:
             mixed = attention_packed(
-                linear(hidden, weight, bias, backend=backend), sequences.offsets,
+                linear(hidden, weight, bias, donated=True, backend=backend), sequences.offsets,
                 num_heads=cfg.num_heads, causal=False, dropout=attn_drop, donated=True,
                 backend=backend,
             )  # fmt: skip
@@ -206,17 +209,17 @@ class _Layer(nn.Module):
             query = linear(asking, asked, shift, backend=backend)
             mixed = attention_absorbed(
                 query, every, weight, bias, chosen.offsets, sequences.offsets,
-                num_heads=cfg.num_heads, dropout=attn_drop, backend=backend,
+                num_heads=cfg.num_heads, dropout=attn_drop, donated=True, backend=backend,
             )  # fmt: skip
             hidden = asking
-        return self.finish(hidden, mixed, backend)
+        return self.finish(hidden, mixed, backend, inside=inside)
 
-    def finish(self, hidden: Tensor, mixed: Tensor, backend: str) -> Tensor:
+    def finish(self, hidden: Tensor, mixed: Tensor, backend: str, *, inside: bool) -> Tensor:
         """What follows attention: output layer and feed-forward network, each with its residual."""
         drop = self.cfg.dropout if self.training else 0.0
         return post_mixer(
             mixed, hidden, self.post_mixer_weights, eps=(self.attn_norm.eps, self.ffn_norm.eps),
-            activation="gelu", post_norm=True, dropout=drop, backend=backend,
+            activation="gelu", post_norm=True, dropout=drop, inside=inside, backend=backend,
         )[1]  # fmt: skip
 
     @property

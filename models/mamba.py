@@ -60,12 +60,13 @@ class Mamba(nn.Module):
         """
         weight = self.in_proj.weight  # (2 E, D)
         if chosen is None:
-            both = linear(hidden, weight, backend=self.layer_backend)  # (T, 2 E)
+            both = linear(hidden, weight, donated=True, backend=self.layer_backend)  # (T, 2 E)
             x, z = both.chunk(2, dim=1)
         else:
             asking, every = chosen.beside(hidden, self.layer_backend)  # (M, D), (T, D)
-            x = linear(every, weight[: self.d_inner], backend=self.layer_backend)  # (T, E)
-            z = linear(asking, weight[self.d_inner :], backend=self.layer_backend)  # (M, E)
+            inner, gate = weight[: self.d_inner], weight[self.d_inner :]
+            x = linear(every, inner, donated=True, backend=self.layer_backend)  # (T, E)
+            z = linear(asking, gate, backend=self.layer_backend)  # (M, E)
         u = causal_conv1d(
             x, self.conv1d.weight[:, 0], self._conv_bias, offsets=sequences.offsets,
             backend=self.backend,

@@ -130,14 +130,9 @@ class Mamba4Rec(SequentialRecommender):
         embedded = embed(sequences.ids, self.item_embedding.weight, backend=self.layer_backend)
         norm, drop = self.LayerNorm, self.config.dropout if self.training else 0.0
         _, normed = add_norm(
-            embedded,
-            None,
-            norm.weight,
-            norm.bias,
-            eps=norm.eps,
-            dropout=drop,
-            backend=self.layer_backend,
-        )
+            embedded, None, norm.weight, norm.bias, eps=norm.eps, dropout=drop, in_place=True,
+            donated=True, backend=self.layer_backend,
+        )  # fmt: skip
         return normed
 
     def state_tensors(self, state: State) -> list[Tensor]:

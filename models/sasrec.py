@@ -98,8 +98,10 @@ class SASRec(SequentialRecommender):
         else:
             hidden, normed = self._embed_rows(sequences)  # (T, D) both
         for layer, norm in rest:
-            final = early if layer is self.stack[-1] else None
-            hidden, normed = layer.rows(hidden, normed, sequences, final, norm, backend)
+            last = layer is self.stack[-1]
+            hidden, normed = layer.rows(
+                hidden, normed, sequences, early if last else None, norm, backend, inside=not last
+            )
         return chosen.of(normed) if chosen is not None and early is None else normed
 
     def init_state(self, batch_size: int) -> SASRecState:
@@ -208,8 +210,9 @@ class SASRec(SequentialRecommender):
             factor=self.factor, backend=backend,
         )  # fmt: skip
         return add_norm(
-            embedded, None, gamma, beta, eps=eps, dropout=drop, in_place=True, backend=backend
-        )
+            embedded, None, gamma, beta, eps=eps, dropout=drop, in_place=True, donated=True,
+            backend=backend,
+        )  # fmt: skip
 
     def _embedding(self, sequences: Packed) -> Embedding:
         """Of items, positions and the first norm."""
@@ -235,26 +238,27 @@ class _Layer(nn.Module):
 
     def rows(
         self, hidden: Tensor, normed: Tensor, sequences: Packed, chosen: Chosen | None,
-        norm: nn.LayerNorm, backend: str,
+        norm: nn.LayerNorm, backend: str, *, inside: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`;
-        with `chosen`, which must be last rows, at these only."""
+        with `chosen`, which must be last rows, at these only. `inside`: another layer follows."""
         if chosen is None:
             mixed = self.mix(self.project(normed, backend), sequences, backend)
-            return self.finish(hidden, mixed, norm, backend)
+            return self.finish(hidden, mixed, norm, backend, inside=inside)
         parts = (self.cfg.hidden_size, 2 * self.cfg.hidden_size)  # split, not sliced: one gradient
         (asked, weight), (shift, bias) = (w.split(parts) for w in (self.qkv.weight, self.qkv.bias))
         asking, normed = chosen.beside(normed, backend)
         query = linear(asking, asked, shift, backend=backend)  # (M, D)
         mixed = attention_absorbed(
             query, normed, weight, bias, chosen.offsets, sequences.offsets,
-            num_heads=self.cfg.num_heads, dropout=self._attn_dropout, backend=backend,
+            num_heads=self.cfg.num_heads, dropout=self._attn_dropout, donated=True,
+            backend=backend,
         )  # fmt: skip
         return self.finish(chosen.of(hidden, backend), mixed, norm, backend)
 
     def project(self, normed: Tensor, backend: str) -> Tensor:
         """Queries, keys and values: (T, D) -> (T, 3 D)."""
-        return linear(normed, self.qkv.weight, self.qkv.bias, backend=backend)
+        return linear(normed, self.qkv.weight, self.qkv.bias, donated=True, backend=backend)
 
     def mix(self, qkv: Tensor, sequences: Packed, backend: str) -> Tensor:
         """(T, 3 D) -> (T, D)."""
@@ -264,13 +268,15 @@ class _Layer(nn.Module):
         )  # fmt: skip
 
     def finish(
-        self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str
-    ) -> tuple[Tensor, Tensor]:
+        self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str, *,
+        inside: bool = False,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """What follows attention: output layer and feed-forward network, each with its residual."""
         eps, drop = (self.ffn_norm.eps, norm.eps), self.cfg.dropout if self.training else 0.0
         return post_mixer(
             mixed, hidden, self.post_mixer_weights(norm), eps=eps, activation="relu",
-            post_norm=False, dropout=drop, inner_dropout=drop, donated=True, backend=backend,
+            post_norm=False, dropout=drop, inner_dropout=drop, donated=True, inside=inside,
+            backend=backend,
         )  # fmt: skip
 
     def post_mixer_weights(self, norm: nn.LayerNorm) -> Weights:

@@ -24,6 +24,7 @@ def add_norm(
     eps: float,
     dropout: float = 0.0,
     in_place: bool = False,
+    donated: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """x and residual (T, D), gamma and beta (D,) -> sum (T, D), normed (T, D).
@@ -33,6 +34,8 @@ def add_norm(
         dropout: on x; 0 outside of training.
         in_place: whether the sum may take the place of x, which nothing else reads and no gradient
             needs.
+        donated: whether the residual's gradient may take the place of the sum, which nobody else
+            reads any more then (models/ops/donation.py); `numba` alone does so.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     if resolve_dense(backend, x) == "torch":
@@ -42,4 +45,4 @@ def add_norm(
     # Imported here so that a process which never needs it does not load LLVM.
     from models.ops.add_norm_numba import add_norm_numba
 
-    return add_norm_numba(x, residual, gamma, beta, eps, noise_for(dropout), in_place)
+    return add_norm_numba(x, residual, gamma, beta, eps, noise_for(dropout), in_place, donated)

@@ -85,6 +85,7 @@ def backward(
     """Write the gradients of residual and x of some rows, and add to those of gamma and beta.
 
     dsum_at: the gradient that reaches the sum itself, or 0. dx_at: 0 where it equals dresidual.
+    dresidual may be the sum itself.
     """
     total, gamma = floats(sum_at), floats(gamma_at)
     dnormed, dsum, dresidual, dx = (

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.add_norm_kernels import backward_task, forward_task
+from models.ops.donation import place_for_gradient
 from models.ops.gather import dense
 from models.ops.panels import lanes, up
 from models.ops.parts import summed_parts
@@ -23,12 +24,12 @@ from models.ops.threads import run_tasks
 
 def add_norm_numba(
     x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
-    noise: tuple[int, int], in_place: bool,
+    noise: tuple[int, int], in_place: bool, donated: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """x and residual (T, D), gamma and beta (D,); seed and threshold -> sum, normed."""
     in_place = in_place and x.is_contiguous()
     if torch.is_grad_enabled():
-        total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise, in_place)
+        total, normed = _AddNorm.apply(x, residual, gamma, beta, eps, noise, in_place, donated)
         return total, normed
     return _forward(x, residual, gamma, beta, eps, noise, in_place)
 
@@ -52,13 +53,13 @@ class _AddNorm(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, residual: Tensor | None, gamma: Tensor, beta: Tensor, eps: float,
-        noise: tuple[int, int], in_place: bool,
+        noise: tuple[int, int], in_place: bool, donated: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         total, normed = _forward(x, residual, gamma, beta, eps, noise, in_place)
         if in_place:
             ctx.mark_dirty(x)
         ctx.save_for_backward(total, gamma)
-        ctx.eps, ctx.noise, ctx.residual = eps, noise, residual is not None
+        ctx.eps, ctx.noise, ctx.residual, ctx.donated = eps, noise, residual is not None, donated
         ctx.set_materialize_grads(False)
         return total, normed
 
@@ -69,7 +70,7 @@ class _AddNorm(torch.autograd.Function):
         (rows, width), wide = total.shape, up(total.shape[1], LANES)
         dnormed = torch.zeros(total.shape) if dnormed is None else dense(dnormed).contiguous()
         dsum = None if dsum is None else dense(dsum).contiguous()
-        dresidual, dx = torch.empty(total.shape), None
+        dresidual, dx = place_for_gradient(total, donated=ctx.donated), None
         if ctx.noise[1]:  # else they are equal; without a residual nobody asks for its gradient
             dx = torch.empty(total.shape) if ctx.residual else dresidual
         parts = summed_parts(rows, 1)
@@ -85,5 +86,5 @@ class _AddNorm(torch.autograd.Function):
         run_tasks(backward_task, tasks, 2 * LANES + 2 * wide)
         return (
             dresidual if dx is None else dx, dresidual if ctx.residual else None,
-            dgamma.sum(0)[:width], dbeta.sum(0)[:width], None, None, None,
+            dgamma.sum(0)[:width], dbeta.sum(0)[:width], *[None] * 4,
         )  # fmt: skip

@@ -99,6 +99,7 @@ def attention_absorbed(
     *,
     num_heads: int,
     dropout: float = 0.0,
+    donated: bool = False,
     backend: str = "auto",
 ) -> Tensor:
     """`attention_select` with its keys' and values' linear layer: (M, D), (T, D) -> (M, D).
@@ -111,6 +112,7 @@ def attention_absorbed(
     Args:
         rows: what keys and values are made of.
         weight, bias: (2 D, D) and (2 D,), keys first.
+        donated: whether their gradient may take the place of the rows, as in `attention_packed`.
 
     Others and errors: as `attention_select`.
     """
@@ -127,11 +129,12 @@ def attention_absorbed(
         from models.ops.attention_absorbed_numba import attention_absorbed_numba
 
         mixed = attention_absorbed_numba(
-            query, rows, weight, bias, query_offsets, offsets, num_heads
+            query, rows, weight, bias, query_offsets, offsets, num_heads, donated
         )
         if mixed is not None:
             return mixed
-    key_value = linear(rows, weight, bias, backend="torch" if name == "reference" else backend)
+    backend_of_linear = "torch" if name == "reference" else backend
+    key_value = linear(rows, weight, bias, donated=donated, backend=backend_of_linear)
     return attention_select(
         query, key_value, query_offsets, offsets, num_heads=num_heads, dropout=dropout,
         backend=backend,

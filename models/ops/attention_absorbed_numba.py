@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.ops.attention_numba import FEW, Operands, run_backward, run_forward
+from models.ops.donation import place_for_gradient
 
 
 def attention_absorbed_numba(
@@ -22,6 +23,7 @@ def attention_absorbed_numba(
     query_offsets: Tensor,
     offsets: Tensor,
     num_heads: int,
+    donated: bool,
 ) -> Tensor | None:
     """As `attention_absorbed`, for float32 on a CPU; None unless each sequence has rows and each
     query a sequence of its own: with more of them keys and values pay.
@@ -34,7 +36,9 @@ def attention_absorbed_numba(
     asked = torch.bmm(per_head, keying).transpose(0, 1).flatten(1)  # (M, H D)
     if torch.is_grad_enabled() and (asked.requires_grad or rows.requires_grad):
         scale = query.shape[1] // num_heads
-        mixed = _AttentionAbsorbed.apply(asked, rows, query_offsets, offsets, num_heads, scale)
+        mixed = _AttentionAbsorbed.apply(
+            asked, rows, query_offsets, offsets, num_heads, scale, donated
+        )
     else:
         tensors = _of_shared(asked, rows, num_heads, query.shape[1] // num_heads)
         mixed, _ = run_forward(tensors, query_offsets, offsets, num_heads, False, keep=False)
@@ -46,12 +50,12 @@ class _AttentionAbsorbed(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, asked: Tensor, rows: Tensor, before: Tensor, offsets: Tensor, heads: int,
-        scale: int,
+        scale: int, donated: bool,
     ) -> Tensor:  # fmt: skip
         tensors = _of_shared(asked, rows, heads, scale)
         out, kept = run_forward(tensors, before, offsets, heads, False, keep=True)
         ctx.save_for_backward(asked, rows, before, offsets, out, kept)
-        ctx.shape = heads, scale
+        ctx.shape, ctx.donated = (heads, scale), donated
         return out
 
     @staticmethod
@@ -59,11 +63,12 @@ class _AttentionAbsorbed(torch.autograd.Function):
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         asked, rows, before, offsets, out, kept = ctx.saved_tensors
         heads, scale = ctx.shape
-        dasked, drows = torch.empty(asked.shape), torch.empty(rows.shape)
-        tensors = _of_shared(asked, rows, heads, scale)
+        dasked, tensors = torch.empty(asked.shape), _of_shared(asked, rows, heads, scale)
+        # With one query at most a sequence's rows are read before its gradients are written.
+        drows = place_for_gradient(rows, donated=ctx.donated and rows.is_contiguous())
         gradients = _of_shared(dasked, drows, heads, scale)
         run_backward(tensors, before, offsets, heads, False, out, kept, dout, gradients)
-        return dasked, drows, None, None, None, None
+        return dasked, drows, None, None, None, None, None
 
 
 def _of_shared(query: Tensor, rows: Tensor, heads: int, scale: int) -> Operands:

@@ -16,11 +16,18 @@ FEW_ROWS = 32
 
 
 def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: str = "auto"
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    donated: bool = False,
+    backend: str = "auto",
 ) -> Tensor:
     """x (T, K), weight (N, K), bias (N,) or None -> (T, N); differentiable in all three.
 
     Args:
+        donated: whether its gradient may take the place of x, which nobody else reads any more
+            then (models/ops/donation.py); `numba` alone does so.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     if resolve_dense(backend, x) == "torch":
@@ -28,4 +35,4 @@ def linear(
     # Imported here so that a process which never needs it does not load LLVM.
     from models.ops.linear_numba import linear_numba
 
-    return linear_numba(x, weight, bias)
+    return linear_numba(x, weight, bias, donated)

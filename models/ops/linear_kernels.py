@@ -38,7 +38,8 @@ def backward(
 ) -> None:  # fmt: skip
     """Write dx (T, K) of some rows, and add their part to dweight (N, K) and dbias (N,).
 
-    An address of 0 means that this gradient is not wanted.
+    An address of 0 means that this gradient is not wanted. dx may be x itself, if its rows have no
+    room between them.
     """
     dy, dbias = floats(dy_at), floats(dbias_at)
     for first in range(start, stop, _BLOCK):
@@ -48,15 +49,15 @@ def backward(
             for row in range(first, first + rows):
                 for c in range(0, outputs, LANES):
                     store(dbias, c, load(dbias, c) + load(dy, row * outputs + c))
-        if dx_at != 0:
-            product(
-                dx_at + 4 * first * inputs, inputs, 0, slope_at, outputs, 1,
-                panels_at, outputs, WIDTH, rows, inputs, outputs,
-            )  # fmt: skip
         if dweight_at != 0:
             add_product(
                 dweight_at, inputs, slope_at, 1, outputs,
                 x_at + 4 * first * x_row, 1, x_row, outputs, inputs, rows,
+            )  # fmt: skip
+        if dx_at != 0:
+            product(
+                dx_at + 4 * first * inputs, inputs, 0, slope_at, outputs, 1,
+                panels_at, outputs, WIDTH, rows, inputs, outputs,
             )  # fmt: skip
 
 

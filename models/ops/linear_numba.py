@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.ops.donation import place_for_gradient
 from models.ops.linear import FEW_ROWS
 from models.ops.linear_kernels import backward_task, forward_task
 from models.ops.panels import kept, lanes, padded, panels_in, panels_out, trimmed, up
@@ -21,23 +22,23 @@ from models.ops.simd_matmul import ROWS, WIDTH
 from models.ops.threads import run_tasks
 
 
-def linear_numba(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear_numba(x: Tensor, weight: Tensor, bias: Tensor | None, donated: bool) -> Tensor:
     """x (T, K), weight (N, K), bias (N,) or None -> (T, N)."""
     if x.shape[0] < FEW_ROWS:
         return F.linear(x, weight, bias)
     inputs = (x, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        y: Tensor = _Linear.apply(*inputs)
+        y: Tensor = _Linear.apply(*inputs, donated)
         return y
     return _forward(_dense(x), weight, bias)[: x.shape[0], : weight.shape[0]]
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, donated: bool) -> Tensor:
         dense = _dense(x)
         ctx.save_for_backward(dense, weight)
-        ctx.shape, ctx.has_bias = x.shape, bias is not None
+        ctx.shape, ctx.has_bias, ctx.donated = x.shape, bias is not None, donated
         return _forward(dense, weight, bias, training=True)[: x.shape[0], : weight.shape[0]]
 
     @staticmethod
@@ -45,9 +46,9 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wanted = (*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2])
-        dx, dweight, dbias = _backward(x, weight, dy, wanted)
+        dx, dweight, dbias = _backward(x, weight, dy, wanted, donated=ctx.donated)
         dx = None if dx is None else trimmed(dx, *ctx.shape)
-        return dx, dweight, dbias
+        return dx, dweight, dbias, None
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -71,13 +72,13 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *, training: bool =
 
 
 def _backward(
-    x: Tensor, weight: Tensor, dy: Tensor, wanted: tuple[bool, bool, bool]
+    x: Tensor, weight: Tensor, dy: Tensor, wanted: tuple[bool, bool, bool], *, donated: bool
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     rows, inputs, outputs = x.shape[0], x.shape[1], up(weight.shape[0], WIDTH)
     dy = padded(dy, rows, outputs).contiguous()
     parts = summed_parts(rows)
     packed = panels_in(weight) if wanted[0] else None
-    dx = torch.empty(rows, inputs) if wanted[0] else None
+    dx = place_for_gradient(x, donated=donated and x.is_contiguous()) if wanted[0] else None
     dweight = torch.zeros(len(parts), outputs, inputs) if wanted[1] else None
     dbias = torch.zeros(len(parts), outputs) if wanted[2] else None
     tasks = [

@@ -52,6 +52,7 @@ def post_mixer(
     dropout: float = 0.0,
     inner_dropout: float = 0.0,
     donated: bool = False,
+    inside: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """mixed (T, K), residual (T, D) -> the next layer's residual (T, D) and its input (T, D): sum'
@@ -64,6 +65,8 @@ def post_mixer(
         inner_dropout: on the inner values of the feed-forward network.
         donated: whether a gradient may take the place of sum', which nobody else reads any more
             then (models/ops/donation.py); a post-norm model never sees it.
+        inside: whether normed goes to another layer of the model alone, so that nobody else reads
+            its gradient, and that of mixed may take its place.
         backend: see `resolve_dense` in models/ops/backend.py.
     """
     check_activation(activation)
@@ -76,7 +79,7 @@ def post_mixer(
 
             noises = noise_for(dropout), noise_for(inner_dropout), noise_for(dropout)
             return post_mixer_training_numba(
-                mixed, residual, w, eps, smooth, post_norm, noises, donated or post_norm
+                mixed, residual, w, eps, smooth, post_norm, noises, donated or post_norm, inside
             )
         from models.ops.post_mixer_numba import post_mixer_numba
 

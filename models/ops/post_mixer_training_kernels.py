@@ -96,7 +96,8 @@ def _spread(head_at: int, start: int, stop: int, spread_at: int) -> None:
 @separate
 def backward(head_at: int, sums_at: int, start: int, stop: int, scratch_at: int) -> None:
     """Write the gradients of mixed and residual of rows start..stop, and those of the weights,
-    summed over them, at `sums_at` one after the other as in `Weights`.
+    summed over them, at `sums_at` one after the other as in `Weights`. That of the residual may
+    take the place of the sum, and that of mixed the place of that of normed.
     """
     head = integers(head_at)
     keys, width, wide = head[14], head[15], head[16]

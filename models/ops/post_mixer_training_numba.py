@@ -29,16 +29,17 @@ Noise = tuple[int, int]  # seed and threshold
 
 def post_mixer_training_numba(
     mixed: Tensor, residual: Tensor, weights: Weights, eps: tuple[float, float], smooth: bool,
-    post_norm: bool, noises: tuple[Noise, Noise, Noise], donated: bool,
+    post_norm: bool, noises: tuple[Noise, Noise, Noise], donated: bool, inside: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `post_mixer`, for widths in whole tiles.
 
     Args:
         noises: of dropout behind the output layer, on inner values and behind the network.
         donated: whether the residual's gradient may take the place of the last sum.
+        inside: whether that of mixed may take the place of that of normed.
     """
     total, normed = _PostMixer.apply(
-        mixed, residual, *weights, eps, smooth, post_norm, noises, donated
+        mixed, residual, *weights, eps, smooth, post_norm, noises, donated, inside
     )
     return normed if post_norm else total, normed
 
@@ -46,7 +47,7 @@ def post_mixer_training_numba(
 class _PostMixer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mixed: Tensor, residual: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        *tensors, eps, smooth, post_norm, noises, donated = rest
+        *tensors, eps, smooth, post_norm, noises, donated, inside = rest
         weights, rows = Weights(*tensors), len(mixed)
         mixed, residual = _whole(mixed), _whole(residual)
         total, normed = torch.empty(residual.shape), torch.empty(residual.shape)
@@ -59,7 +60,7 @@ class _PostMixer(torch.autograd.Function):
         tasks = [(at, *part) for part in row_parts(len(mixed))]
         run_tasks(forward_task, tasks, scratch_floats(*weights.outer.shape))
         ctx.save_for_backward(mixed, residual, total, *weights, *held)
-        ctx.head, ctx.rows, ctx.donated = head, rows, donated
+        ctx.head, ctx.rows, ctx.donated, ctx.inside = head, rows, donated, inside
         ctx.set_materialize_grads(False)
         results = total[:rows], normed[:rows]
         if post_norm:
@@ -73,7 +74,8 @@ class _PostMixer(torch.autograd.Function):
         weights, held = Weights(*tensors[: len(Weights._fields)]), tensors[len(Weights._fields) :]
         some, dtotal = _rows_of(dtotal)
         dnormed = torch.zeros(total.shape) if dnormed is None else _whole(dense(dnormed))
-        dmixed = torch.empty(mixed.shape)
+        fits = ctx.inside and dnormed.shape == mixed.shape
+        dmixed = place_for_gradient(dnormed, donated=True) if fits else torch.empty(mixed.shape)
         dresidual = place_for_gradient(total, donated=ctx.donated)
         head = ctx.head[:]
         # As saved; the values of the last norm are not made again, and nothing reads their address.
@@ -93,7 +95,7 @@ class _PostMixer(torch.autograd.Function):
         gradients = sums.sum(0).split(sizes)
         shaped = [each.view(w.shape) for each, w in zip(gradients, weights, strict=True)]
         both = (trimmed(d, ctx.rows, d.shape[1]) for d in (dmixed, dresidual))
-        return *both, *shaped, None, None, None, None, None
+        return *both, *shaped, *[None] * 6
 
 
 def _rows_of(dtotal: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -58,9 +58,9 @@ def test_all_compiled_layers_are_used_also_without_gradients(
     called: list[int] = []
 
     def counted(finish: Callable[..., Any], **how: Any) -> Callable[..., Any]:
-        def run(*arguments: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             called.append(1)
-            return finish(*arguments)
+            return finish(*arguments, **options)
 
         return run
 

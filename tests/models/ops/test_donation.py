@@ -12,10 +12,13 @@ from torch import Tensor
 
 import models
 from models.ops import donation
-from models.ops.attention import attention_packed
+from models.ops.add_norm import add_norm
+from models.ops.attention import attention_absorbed, attention_packed
 from models.ops.attention_backward_kernels import KEYS
+from models.ops.linear import linear
 from models.ops.post_mixer import Weights, post_mixer
 from models.ops.selective_scan import selective_scan
+from models.packed import pack
 from tests.models.ops.test_post_mixer_training import made
 
 told = pytest.mark.skipif(
@@ -57,6 +60,39 @@ def scan(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
     return leaf, delta, y
 
 
+def absorb(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """A leaf, the rows made of it and what the last one of each sequence sees; one is empty, one
+    has no query, and two rows are no sequence's."""
+    make = torch.Generator().manual_seed(8)
+    leaf = torch.randn(62, 64, generator=make, requires_grad=True)
+    rows, offsets = leaf * 0.5, torch.tensor([0, 20, 27, 60])
+    query, weight = (torch.randn(size, 64, generator=make) for size in (2, 128))
+    mixed = attention_absorbed(
+        query, rows, weight, torch.zeros(128), torch.tensor([0, 1, 1, 2]), offsets,
+        num_heads=2, donated=donated,
+    )  # fmt: skip
+    return leaf, rows, mixed
+
+
+def project(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """A leaf, rows of whole tiles made of it and a linear layer's result."""
+    make = torch.Generator().manual_seed(9)
+    leaf = torch.randn(300, 64, generator=make, requires_grad=True)
+    x = leaf * 0.5
+    weight = torch.randn(192, 64, generator=make, requires_grad=True)
+    return leaf, x, linear(x, weight, torch.zeros(192), donated=donated)
+
+
+def norm(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """A leaf, its sum with another tensor and both normed."""
+    make = torch.Generator().manual_seed(10)
+    leaf = torch.randn(70, 64, generator=make, requires_grad=True)
+    total, normed = add_norm(
+        torch.ones(70, 64), leaf, torch.ones(64), torch.zeros(64), eps=1e-8, donated=donated
+    )
+    return leaf, total, normed
+
+
 def gradient(leaf: Tensor, result: Tensor, **how: Any) -> Tensor:
     (found,) = torch.autograd.grad(result.sin().sum(), leaf, **how)
     return found
@@ -79,7 +115,7 @@ def test_attentions_gradient_has_the_same_bits(lengths: list[int], causal: bool)
 
 
 @told
-@pytest.mark.parametrize("make", [mix, scan])
+@pytest.mark.parametrize("make", [mix, scan, absorb, project, norm])
 def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
     found = []
     for donated in (True, False):
@@ -93,8 +129,8 @@ def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
 @told
 @pytest.mark.parametrize(
     "make",
-    [lambda **how: attend([9, 30], causal=True, **how), mix, scan],
-    ids=["attention", "pass", "scan"],
+    [lambda **how: attend([9, 30], causal=True, **how), mix, scan, absorb, project, norm],
+    ids=["attention", "pass", "scan", "absorbed", "linear", "add_norm"],
 )
 class TestOthers:
     def test_a_retained_graph_keeps_the_value(self, make: Callable[..., Any]) -> None:
@@ -112,6 +148,36 @@ class TestOthers:
         gradient(leaf, result)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             other.sum().backward()
+
+
+@told
+def test_inside_of_a_model_a_gradient_takes_the_place_of_another() -> None:
+    found = []
+    for inside in (True, False):
+        mixed, residual, *weights = made(100, (64, 64, 128))
+        _, normed = post_mixer(
+            mixed, residual, Weights(*weights), eps=(1e-8, 1e-8), activation="relu",
+            post_norm=False, inside=inside,
+        )  # fmt: skip
+        arriving = torch.randn(100, 64, generator=torch.Generator().manual_seed(11))
+        before = arriving.clone()
+        found.append(torch.autograd.grad(normed, [mixed, residual, *weights], arriving))
+        assert torch.equal(arriving, before) != inside
+        assert (found[-1][0].data_ptr() == arriving.data_ptr()) == inside
+    for mine, other in zip(*found, strict=True):
+        assert torch.equal(mine, other)
+
+
+@told
+def test_what_leaves_a_model_keeps_its_gradient() -> None:
+    """A caller may hold on to it, as `retain_grad` does."""
+    item_seq, lengths = torch.randint(1, 31, (40, 11)), torch.arange(40) % 11 + 1
+    for name in ("sasrec", "bert4rec", "mamba4rec", "gru4rec"):
+        hidden = models.get(name)(30, 12).train().encode_rows(pack(item_seq, lengths))
+        arriving = torch.randn(hidden.shape)
+        before = arriving.clone()
+        hidden.backward(arriving)
+        assert torch.equal(arriving, before), name
 
 
 def test_what_is_not_laid_out_as_its_gradient_stays() -> None:
@@ -151,8 +217,9 @@ def test_where_pytorch_does_not_tell_of_retained_graphs_the_value_stays(
 @told
 @pytest.mark.parametrize(
     ("name", "places"),
-    # Of two layers: attention of the first, what follows it in both; the scan of one.
-    [("sasrec", 3), ("bert4rec", 3), ("mamba4rec", 1)],
+    # Of two layers: the embedding's norm; the first one's linear layer and attention, what follows
+    # it (twice) and follows in the second (once), and that one's rows. Of one: norm, linear, scan.
+    [("sasrec", 7), ("bert4rec", 7), ("mamba4rec", 3)],
 )
 def test_models_donate(name: str, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.get(name)(30, 12)
