@@ -41,6 +41,7 @@ PART_OF = {
     "aten::native_layer_norm": "norm",
     "aten::native_layer_norm_backward": "norm",
     "_Linear": "linear",
+    "_NormLinear": "linear",
     "aten::linear": "linear",
     "aten::addmm": "linear",
     "aten::mm": "linear",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.base import SequentialRecommender
 
-_NOT_MODELS = {"base", "mamba", "packed", "states", "weights"}
+_NOT_MODELS = {"base", "mamba", "packed", "pre_norm_layer", "states", "weights"}
 
 
 def names() -> list[str]:

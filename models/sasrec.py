@@ -30,12 +30,12 @@ from torch import Tensor, nn
 from models.base import NotSupported, SequentialRecommender, equal_length, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
-from models.ops.attention import attention, attention_absorbed, attention_packed, key_flops
+from models.ops.attention import key_flops
 from models.ops.embedding import embed
 from models.ops.first_layer import Embedding, first_layer
-from models.ops.linear import linear
-from models.ops.post_mixer import Weights, post_mixer
+from models.ops.norm_linear import norm_linear
 from models.packed import Chosen, Packed, pack
+from models.pre_norm_layer import PreNormLayer
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,19 @@ class SASRec(SequentialRecommender):
         cfg = self.config
         self.position_embedding = nn.Embedding(max_len, cfg.hidden_size)
         self.factor = math.sqrt(cfg.hidden_size)  # on the embeddings of items
-        self.layers = nn.ModuleList(_Layer(cfg) for _ in range(cfg.num_layers))
+        self.layers = nn.ModuleList(
+            PreNormLayer(
+                cfg.hidden_size, cfg.inner_size, cfg.num_heads, cfg.dropout, cfg.attn_dropout
+            )
+            for _ in range(cfg.num_layers)
+        )
         self.norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
         init_normal(self)
 
     @property
-    def stack(self) -> list[_Layer]:
+    def stack(self) -> list[PreNormLayer]:
         """The layers, first to last."""
-        return cast("list[_Layer]", self.layers)
+        return cast("list[PreNormLayer]", self.layers)
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
         # Causal: only the last event of a sequence sees all of it, as a chosen row must.
@@ -95,6 +100,11 @@ class SASRec(SequentialRecommender):
         rest = list(zip(self.stack, self.norms_after, strict=True))
         if serves(self) and len(rest) > 1:
             (hidden, normed), rest = self._first_layer(sequences), rest[1:]  # (T, D) both
+        elif len(rest) > 1 or early is None:
+            (layer, norm), rest = rest[0], rest[1:]
+            hidden, qkv = self._embed_projected(sequences)  # (T, D), (T, 3 D)
+            mixed = layer.mix(qkv, sequences, backend)
+            hidden, normed = layer.finish(hidden, mixed, norm, backend, inside=bool(rest))
         else:
             hidden, normed = self._embed_rows(sequences)  # (T, D) both
         for layer, norm in rest:
@@ -203,16 +213,31 @@ class SASRec(SequentialRecommender):
 
     def _embed_rows(self, sequences: Packed) -> tuple[Tensor, Tensor]:
         """Embedded events (T, D), and the same normed for the first layer."""
-        (table, places, gamma, beta), backend = self._embedding(sequences), self.layer_backend
-        drop, eps = self.config.dropout if self.training else 0.0, self.stack[0].attn_norm.eps
-        embedded = embed(
-            sequences.ids, table, positions=sequences.positions, places=places,
-            factor=self.factor, backend=backend,
-        )  # fmt: skip
+        first = self.stack[0].attn_norm
         return add_norm(
-            embedded, None, gamma, beta, eps=eps, dropout=drop, in_place=True, donated=True,
-            backend=backend,
+            self._embed(sequences), None, first.weight, first.bias, eps=first.eps,
+            dropout=self._dropout, in_place=True, donated=True, backend=self.layer_backend,
         )  # fmt: skip
+
+    def _embed_projected(self, sequences: Packed) -> tuple[Tensor, Tensor]:
+        """Embedded events (T, D), and the first layer's queries, keys and values (T, 3 D)."""
+        first, qkv = self.stack[0].attn_norm, self.stack[0].qkv
+        return norm_linear(
+            self._embed(sequences), first.weight, first.bias, qkv.weight, qkv.bias, eps=first.eps,
+            dropout=self._dropout, in_place=True, backend=self.layer_backend,
+        )  # fmt: skip
+
+    def _embed(self, sequences: Packed) -> Tensor:
+        """Embedded events (T, D), before dropout."""
+        table, places, _, _ = self._embedding(sequences)
+        return embed(
+            sequences.ids, table, positions=sequences.positions, places=places,
+            factor=self.factor, backend=self.layer_backend,
+        )  # fmt: skip
+
+    @property
+    def _dropout(self) -> float:
+        return self.config.dropout if self.training else 0.0
 
     def _embedding(self, sequences: Packed) -> Embedding:
         """Of items, positions and the first norm."""
@@ -221,86 +246,6 @@ class SASRec(SequentialRecommender):
             raise ValueError(f"length {length} is over max_len={self.max_len}")
         tables = self.item_embedding.weight, self.position_embedding.weight
         return Embedding(*tables, first.weight, first.bias)
-
-
-class _Layer(nn.Module):
-    """Pre-norm attention and position-wise feed-forward, each with its residual."""
-
-    def __init__(self, cfg: SASRecConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
-        self.attn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
-        self.qkv = nn.Linear(cfg.hidden_size, 3 * cfg.hidden_size)
-        self.out = nn.Linear(cfg.hidden_size, cfg.hidden_size)
-        self.ffn_norm = nn.LayerNorm(cfg.hidden_size, eps=1e-8)
-        self.ffn_in = nn.Linear(cfg.hidden_size, cfg.inner_size)
-        self.ffn_out = nn.Linear(cfg.inner_size, cfg.hidden_size)
-
-    def rows(
-        self, hidden: Tensor, normed: Tensor, sequences: Packed, chosen: Chosen | None,
-        norm: nn.LayerNorm, backend: str, *, inside: bool,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Residual stream (T, D) and its normed form -> both after this layer, normed by `norm`;
-        with `chosen`, which must be last rows, at these only. `inside`: another layer follows."""
-        if chosen is None:
-            mixed = self.mix(self.project(normed, backend), sequences, backend)
-            return self.finish(hidden, mixed, norm, backend, inside=inside)
-        parts = (self.cfg.hidden_size, 2 * self.cfg.hidden_size)  # split, not sliced: one gradient
-        (asked, weight), (shift, bias) = (w.split(parts) for w in (self.qkv.weight, self.qkv.bias))
-        asking, normed = chosen.beside(normed, backend)
-        query = linear(asking, asked, shift, backend=backend)  # (M, D)
-        mixed = attention_absorbed(
-            query, normed, weight, bias, chosen.offsets, sequences.offsets,
-            num_heads=self.cfg.num_heads, dropout=self._attn_dropout, donated=True,
-            backend=backend,
-        )  # fmt: skip
-        return self.finish(chosen.of(hidden, backend), mixed, norm, backend)
-
-    def project(self, normed: Tensor, backend: str) -> Tensor:
-        """Queries, keys and values: (T, D) -> (T, 3 D)."""
-        return linear(normed, self.qkv.weight, self.qkv.bias, donated=True, backend=backend)
-
-    def mix(self, qkv: Tensor, sequences: Packed, backend: str) -> Tensor:
-        """(T, 3 D) -> (T, D)."""
-        return attention_packed(
-            qkv, sequences.offsets, num_heads=self.cfg.num_heads, causal=True,
-            dropout=self._attn_dropout, donated=True, backend=backend,
-        )  # fmt: skip
-
-    def finish(
-        self, hidden: Tensor, mixed: Tensor, norm: nn.LayerNorm, backend: str, *,
-        inside: bool = False,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """What follows attention: output layer and feed-forward network, each with its residual."""
-        eps, drop = (self.ffn_norm.eps, norm.eps), self.cfg.dropout if self.training else 0.0
-        return post_mixer(
-            mixed, hidden, self.post_mixer_weights(norm), eps=eps, activation="relu",
-            post_norm=False, dropout=drop, inner_dropout=drop, donated=True, inside=inside,
-            backend=backend,
-        )  # fmt: skip
-
-    def post_mixer_weights(self, norm: nn.LayerNorm) -> Weights:
-        """Weights of what follows attention."""
-        return Weights(
-            self.out.weight, self.out.bias, self.ffn_norm.weight, self.ffn_norm.bias,
-            self.ffn_in.weight, self.ffn_in.bias, self.ffn_out.weight, self.ffn_out.bias,
-            norm.weight, norm.bias,
-        )  # fmt: skip
-
-    @property
-    def _attn_dropout(self) -> float:
-        return self.cfg.attn_dropout if self.training else 0.0
-
-    def step(
-        self, hidden: Tensor, normed: Tensor, keys: Tensor, values: Tensor, at: int,
-        norm: nn.LayerNorm, backend: str,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """One position (B, D), and its normed form, against the cache (B, H, max_len, head), whose
-        slot `at` is written."""
-        split = self.qkv(normed).view(len(normed), 3, self.cfg.num_heads, -1)
-        query, keys[:, :, at], values[:, :, at] = split.unbind(1)  # (B, H, head) each
-        mixed = attention(query[:, :, None], keys[:, :, : at + 1], values[:, :, : at + 1])
-        return self.finish(hidden, mixed.flatten(1), norm, backend)
 
 
 MODEL = SASRec

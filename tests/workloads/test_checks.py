@@ -15,6 +15,7 @@ import models.mamba4rec
 import models.sasrec
 from data.batches import Batch
 from measure.ranking import ranks
+from models import pre_norm_layer
 from models.base import NotSupported
 from workloads import checks
 from workloads.checks import (
@@ -79,7 +80,7 @@ def test_a_kernel_that_is_off_in_long_histories_or_many_rows_alone_is_incorrect(
 def test_a_gradient_that_is_off_in_long_histories_alone_is_incorrect(
     setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_attention = models.sasrec.attention_packed
+    true_attention = pre_norm_layer.attention_packed
 
     def wrong_attention(qkv: Tensor, offsets: Tensor, **how: Any) -> Tensor:
         mixed = true_attention(qkv, offsets, **how)
@@ -89,7 +90,7 @@ def test_a_gradient_that_is_off_in_long_histories_alone_is_incorrect(
 
     given = setting("sasrec", seq_len=400)
     check_training(given.make_model(), given)
-    monkeypatch.setattr(models.sasrec, "attention_packed", wrong_attention)
+    monkeypatch.setattr(pre_norm_layer, "attention_packed", wrong_attention)
     with pytest.raises(Incorrect, match="gradient of item_embedding"):
         check_training(given.make_model(), given)
 

@@ -16,6 +16,7 @@ from models.ops.add_norm import add_norm
 from models.ops.attention import attention_absorbed, attention_packed
 from models.ops.attention_backward_kernels import KEYS
 from models.ops.linear import linear
+from models.ops.norm_linear import norm_linear
 from models.ops.post_mixer import Weights, post_mixer
 from models.ops.selective_scan import selective_scan
 from models.packed import pack
@@ -93,6 +94,16 @@ def norm(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
     return leaf, total, normed
 
 
+def norm_and_project(*, donated: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """A leaf, its sum (itself where nothing is dropped), and a layer's result of both normed."""
+    make = torch.Generator().manual_seed(12)
+    leaf = torch.randn(300, 64, generator=make, requires_grad=True)
+    weight = torch.randn(192, 64, generator=make, requires_grad=True)
+    ones, zeros = torch.ones(64), torch.zeros(192)
+    total, y = norm_linear(leaf * 0.5, ones, zeros[:64], weight, zeros, eps=1e-8, in_place=donated)
+    return leaf, total, y
+
+
 def gradient(leaf: Tensor, result: Tensor, **how: Any) -> Tensor:
     (found,) = torch.autograd.grad(result.sin().sum(), leaf, **how)
     return found
@@ -115,7 +126,7 @@ def test_attentions_gradient_has_the_same_bits(lengths: list[int], causal: bool)
 
 
 @told
-@pytest.mark.parametrize("make", [mix, scan, absorb, project, norm])
+@pytest.mark.parametrize("make", [mix, scan, absorb, project, norm, norm_and_project])
 def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
     found = []
     for donated in (True, False):
@@ -129,8 +140,16 @@ def test_the_gradient_has_the_same_bits(make: Callable[..., Any]) -> None:
 @told
 @pytest.mark.parametrize(
     "make",
-    [lambda **how: attend([9, 30], causal=True, **how), mix, scan, absorb, project, norm],
-    ids=["attention", "pass", "scan", "absorbed", "linear", "add_norm"],
+    [
+        lambda **how: attend([9, 30], causal=True, **how),
+        mix,
+        scan,
+        absorb,
+        project,
+        norm,
+        norm_and_project,
+    ],
+    ids=["attention", "pass", "scan", "absorbed", "linear", "add_norm", "norm_linear"],
 )
 class TestOthers:
     def test_a_retained_graph_keeps_the_value(self, make: Callable[..., Any]) -> None:
@@ -217,9 +236,10 @@ def test_where_pytorch_does_not_tell_of_retained_graphs_the_value_stays(
 @told
 @pytest.mark.parametrize(
     ("name", "places"),
-    # Of two layers: the embedding's norm; the first one's linear layer and attention, what follows
-    # it (twice) and follows in the second (once), and that one's rows. Of one: norm, linear, scan.
-    [("sasrec", 7), ("bert4rec", 7), ("mamba4rec", 3)],
+    # Of two layers: the embedding's norm; the first one's linear layer (SASRec's together with the
+    # norm) and attention, what follows it (twice) and follows in the second (once), and that one's
+    # rows. Of one: norm, linear layer, scan.
+    [("sasrec", 6), ("bert4rec", 7), ("mamba4rec", 3)],
 )
 def test_models_donate(name: str, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.get(name)(30, 12)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import models.sasrec
+import models
+from models import pre_norm_layer
 from models.ops.add_norm import add_norm
 from models.ops.gather import gather, gradient_last
 from models.ops.post_mixer import Weights, post_mixer
@@ -167,7 +168,7 @@ def test_sasrecs_residual_goes_back_as_last_rows(monkeypatch: pytest.MonkeyPatch
         total.register_hook(seen.append)
         return total, normed
 
-    monkeypatch.setattr(models.sasrec, "post_mixer", watched)
+    monkeypatch.setattr(pre_norm_layer, "post_mixer", watched)
     model = models.get("sasrec")(30, 12)
     item_seq, lengths = torch.randint(1, 31, (40, 11)), torch.arange(40) % 11 + 1
     model.last_hidden(item_seq, lengths).sin().sum().backward()
