@@ -13,11 +13,15 @@ from typing import Any
 
 from measure.git import GitError, git
 
+# Ends of the names of files that change what runs: code, and settings of Python's tools.
+_READ = (".py", ".pyi", ".so", ".pyd", ".dylib", ".pth", ".toml", ".ini", ".cfg")
+
 
 def find_commit(root: Path) -> dict[str, Any]:
     """The commit checked out at `root`: {"id", "dirty", "branch"}, and "reason" where id is None.
 
-    "dirty" counts changed and untracked files, not ignored ones; it is None where git cannot say.
+    "dirty" counts changed files, and untracked ones that Python or its tools would read, not a log
+    or a note that lies beside them, nor ignored ones; it is None where git cannot say.
     """
     ci_id = os.environ.get("GITHUB_SHA") or None
     try:
@@ -34,7 +38,10 @@ def find_commit(root: Path) -> dict[str, Any]:
 def _ask_git(root: Path) -> dict[str, Any]:
     if git(root, "rev-parse", "--is-inside-work-tree") != "true":
         raise GitError(f"{root.name} is not a work tree")
-    dirty = bool(git(root, "status", "--porcelain"))
+    changed = git(root, "status", "--porcelain", "--untracked-files=no")
+    # Git puts names with unusual characters in quotes.
+    others = git(root, "ls-files", "--others", "--exclude-standard").splitlines()
+    dirty = bool(changed) or any(name.strip('"').endswith(_READ) for name in others)
     branch = git(root, "branch", "--show-current") or None
     try:
         found = git(root, "rev-parse", "--verify", "HEAD")

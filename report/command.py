@@ -67,8 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             strict=arguments.strict,
             options=[word for pair in told for word in pair],
         )
-        return conclude(report, arguments)
     except InputError as error:
+        return refuse(str(error), arguments)
+    try:
+        return conclude(report, arguments)
+    except InputError as error:  # the report itself is written
         print(f"error: {error}", file=sys.stderr)
         return 2
 

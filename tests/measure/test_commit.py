@@ -43,9 +43,26 @@ def test_a_clean_tree_gives_its_commit_and_branch(repository):
     assert find_commit(repository) == {"id": head, "dirty": False, "branch": "trunk"}
 
 
-@pytest.mark.parametrize("name", ["file", "new"])
-def test_a_changed_or_untracked_file_makes_it_dirty(repository, name):
+@pytest.mark.parametrize("name", ["file", "new.py", "folder/é new.py", "setup.cfg"])
+def test_a_changed_file_or_untracked_code_makes_it_dirty(repository, name):
+    (repository / name).parent.mkdir(exist_ok=True)
     (repository / name).write_text("two\n")
+    assert find_commit(repository)["dirty"] is True
+
+
+def test_a_log_that_lies_beside_the_code_does_not(repository):
+    (repository / "run.log").write_text("two\n")
+    (repository / "notes").mkdir()
+    (repository / "notes" / "py").write_text("two\n")
+    assert find_commit(repository)["dirty"] is False
+
+
+def test_a_file_that_is_gone_or_staged_makes_it_dirty(repository):
+    (repository / "file").unlink()
+    assert find_commit(repository)["dirty"] is True
+    git(repository, "reset", "--hard")
+    (repository / "added").write_text("two\n")
+    git(repository, "add", "added")
     assert find_commit(repository)["dirty"] is True
 
 

@@ -93,7 +93,8 @@ def test_hostile_files_give_one_line_and_exit_code_two(
         assert error.startswith("error: "), name
         assert error.count("\n") == 1, name
         assert len(error) < 600, name
-        assert not out.exists(), name
+        assert out.read_text().startswith("### No report: "), name
+        assert out.read_text().count("\n") == 1, name
 
 
 def test_a_missing_file_a_device_and_a_wrong_option(tmp_path: Path, capsys: Any) -> None:
@@ -278,6 +279,17 @@ def test_where_the_report_would_stand_it_says_why_there_is_none(tmp_path: Path) 
     for file in files:
         assert file.read_text().startswith("### No report: ")
         assert "is no branch, tag or commit of this repository" in file.read_text()
+
+
+def test_a_report_that_was_written_stays_where_only_the_explanation_fails(
+    made: Any, tmp_path: Path, capsys: Any
+) -> None:
+    fine = made.write_json(tmp_path / "fine.json", [made.train("sasrec", 50)])
+    out = tmp_path / "report.md"
+    argv = [str(fine), str(fine), "--markdown", str(out), "--explain", "no-such-cell"]
+    assert main(argv) == 2
+    assert "no such cell in either side" in capsys.readouterr().err
+    assert not out.read_text().startswith("### No report")
 
 
 def test_help_tells_all_three_ways(capsys: Any) -> None:
