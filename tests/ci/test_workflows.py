@@ -23,7 +23,7 @@ def job(name: str) -> str:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_actions_are_named_by_their_commit(file: Path) -> None:
     uses = re.findall(r"uses: (?!\./)(.*)", file.read_text())
-    assert uses
+    assert uses or file.name == "action.yml"  # of commands alone
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use) for use in uses)
 
 
