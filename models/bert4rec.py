@@ -31,6 +31,7 @@ from models.base import Objective, SequentialRecommender, init_normal
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
 from models.ops.attention import attention_absorbed, attention_packed, key_flops
+from models.ops.donation import unwatched
 from models.ops.dropout import dropout
 from models.ops.embedding import embed
 from models.ops.first_layer import Embedding, first_layer
@@ -92,10 +93,13 @@ class BERT4Rec(SequentialRecommender):
             hidden, rest = self._first_layer(sequences), rest[1:]  # (T, D)
         else:
             hidden = self._embed(sequences)  # (T, D)
+        donated = torch.is_grad_enabled() and unwatched(self)
         for layer in rest:
             last = layer is self.stack[-1]
-            final = chosen if last else None
-            hidden = layer(hidden, sequences, final, self.layer_backend, inside=not last)
+            hidden = layer(
+                hidden, sequences, chosen if last else None, self.layer_backend, donated=donated,
+                inside=donated and not last,
+            )  # fmt: skip
         return hidden
 
     def _first_layer(self, sequences: Packed) -> Tensor:
@@ -190,14 +194,15 @@ class _Layer(nn.Module):
 
     def forward(
         self, hidden: Tensor, sequences: Packed, chosen: Chosen | None, backend: str, *,
-        inside: bool,
+        donated: bool, inside: bool,
     ) -> Tensor:  # fmt: skip
-        """(T, D) -> (T, D), or (M, D) at the chosen rows. `inside`: another layer follows."""
+        """(T, D) -> (T, D), or (M, D) at the chosen rows. `donated`: a gradient may take the place
+        of `hidden`; `inside`: only another layer sees the result."""
         cfg, weight, bias = self.cfg, self.qkv.weight, self.qkv.bias
         attn_drop = cfg.attn_dropout if self.training else 0.0
         if chosen is None:
             mixed = attention_packed(
-                linear(hidden, weight, bias, donated=True, backend=backend), sequences.offsets,
+                linear(hidden, weight, bias, donated=donated, backend=backend), sequences.offsets,
                 num_heads=cfg.num_heads, causal=False, dropout=attn_drop, donated=True,
                 backend=backend,
             )  # fmt: skip
@@ -209,7 +214,7 @@ class _Layer(nn.Module):
             query = linear(asking, asked, shift, backend=backend)
             mixed = attention_absorbed(
                 query, every, weight, bias, chosen.offsets, sequences.offsets,
-                num_heads=cfg.num_heads, dropout=attn_drop, donated=True, backend=backend,
+                num_heads=cfg.num_heads, dropout=attn_drop, donated=donated, backend=backend,
             )  # fmt: skip
             hidden = asking
         return self.finish(hidden, mixed, backend, inside=inside)

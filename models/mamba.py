@@ -53,19 +53,21 @@ class Mamba(nn.Module):
         chosen: Chosen | None = None,
         *,
         keep_state: bool = False,
+        donated: bool = False,
     ) -> tuple[Tensor, MambaState | None]:
         """(T, D) -> (T, D), or (M, D) at the chosen rows, which alone need gate and output layer.
 
-        With `keep_state` also the state after each sequence, all of them being of one length.
+        With `keep_state` also the state after each sequence, all of them being of one length. With
+        `donated` a gradient may take the place of `hidden` (models/ops/donation.py).
         """
         weight = self.in_proj.weight  # (2 E, D)
         if chosen is None:
-            both = linear(hidden, weight, donated=True, backend=self.layer_backend)  # (T, 2 E)
+            both = linear(hidden, weight, donated=donated, backend=self.layer_backend)  # (T, 2 E)
             x, z = both.chunk(2, dim=1)
         else:
             asking, every = chosen.beside(hidden, self.layer_backend)  # (M, D), (T, D)
             inner, gate = weight[: self.d_inner], weight[self.d_inner :]
-            x = linear(every, inner, donated=True, backend=self.layer_backend)  # (T, E)
+            x = linear(every, inner, donated=donated, backend=self.layer_backend)  # (T, E)
             z = linear(asking, gate, backend=self.layer_backend)  # (M, E)
         u = causal_conv1d(
             x, self.conv1d.weight[:, 0], self._conv_bias, offsets=sequences.offsets,

@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from models.base import SequentialRecommender, equal_length, init_normal
 from models.mamba import Mamba, MambaState
 from models.ops.add_norm import add_norm
 from models.ops.addresses import serves
+from models.ops.donation import unwatched
 from models.ops.embedding import embed
 from models.ops.feed_forward import feed_forward
 from models.packed import Chosen, Packed, pack
@@ -84,9 +86,10 @@ class Mamba4Rec(SequentialRecommender):
 
     def encode_rows(self, sequences: Packed, chosen: Chosen | None = None) -> Tensor:
         hidden = self._embed_rows(sequences)  # (T, D)
+        donated = torch.is_grad_enabled() and unwatched(self)
         for layer in self.stack:
             final = chosen if layer is self.stack[-1] else None
-            hidden, _ = layer(hidden, sequences, final)
+            hidden, _ = layer(hidden, sequences, final, donated=donated)
         return hidden
 
     def init_state(self, batch_size: int) -> State:
@@ -181,9 +184,10 @@ class _MambaLayer(nn.Module):
         chosen: Chosen | None,
         *,
         keep_state: bool = False,
+        donated: bool = False,
     ) -> tuple[Tensor, MambaState | None]:
         """(T, D) -> (T, D), or (M, D) at the chosen rows; and the state after each sequence."""
-        mixed, state = self.mamba(hidden, sequences, chosen, keep_state=keep_state)
+        mixed, state = self.mamba(hidden, sequences, chosen, keep_state=keep_state, donated=donated)
         if chosen is not None:
             hidden = chosen.of(hidden, self.mamba.layer_backend)
         return self.finish(hidden, mixed), state

@@ -55,7 +55,7 @@ class _AttentionAbsorbed(torch.autograd.Function):
         tensors = _of_shared(asked, rows, heads, scale)
         out, kept = run_forward(tensors, before, offsets, heads, False, keep=True)
         ctx.save_for_backward(asked, rows, before, offsets, out, kept)
-        ctx.shape, ctx.donated = (heads, scale), donated
+        ctx.shape, ctx.donated = (heads, scale), donated and not rows.is_leaf
         return out
 
     @staticmethod

@@ -38,7 +38,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, donated: bool) -> Tensor:
         dense = _dense(x)
         ctx.save_for_backward(dense, weight)
-        ctx.shape, ctx.has_bias, ctx.donated = x.shape, bias is not None, donated
+        ctx.shape, ctx.has_bias, ctx.donated = x.shape, bias is not None, donated and not x.is_leaf
         return _forward(dense, weight, bias, training=True)[: x.shape[0], : weight.shape[0]]
 
     @staticmethod

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor
 
-import models
 from models.ops import donation
 from models.ops.add_norm import add_norm
 from models.ops.attention import attention_absorbed, attention_packed
@@ -19,7 +17,6 @@ from models.ops.linear import linear
 from models.ops.norm_linear import norm_linear
 from models.ops.post_mixer import Weights, post_mixer
 from models.ops.selective_scan import selective_scan
-from models.packed import pack
 from tests.models.ops.test_post_mixer_training import made
 
 told = pytest.mark.skipif(
@@ -187,18 +184,6 @@ def test_inside_of_a_model_a_gradient_takes_the_place_of_another() -> None:
         assert torch.equal(mine, other)
 
 
-@told
-def test_what_leaves_a_model_keeps_its_gradient() -> None:
-    """A caller may hold on to it, as `retain_grad` does."""
-    item_seq, lengths = torch.randint(1, 31, (40, 11)), torch.arange(40) % 11 + 1
-    for name in ("sasrec", "bert4rec", "mamba4rec", "gru4rec"):
-        hidden = models.get(name)(30, 12).train().encode_rows(pack(item_seq, lengths))
-        arriving = torch.randn(hidden.shape)
-        before = arriving.clone()
-        hidden.backward(arriving)
-        assert torch.equal(arriving, before), name
-
-
 def test_what_is_not_laid_out_as_its_gradient_stays() -> None:
     """Queries, keys and values in columns, and step sizes in bfloat16."""
     make = torch.Generator().manual_seed(6)
@@ -223,6 +208,42 @@ def test_what_is_not_laid_out_as_its_gradient_stays() -> None:
         assert torch.equal(mine, other)
 
 
+def test_rows_that_stay_a_distance_apart_stay() -> None:
+    """A linear layer's input, and what one query of each sequence sees."""
+    make = torch.Generator().manual_seed(13)
+    leaf = torch.randn(60, 100, generator=make, requires_grad=True)
+    weight, query = torch.randn(128, 64, generator=make), torch.randn(2, 64, generator=make)
+    found = []
+    for donated in (True, False):
+        wides = leaf * 0.5, leaf * 0.5
+        before = wides[0].detach().clone()
+        y = linear(wides[0][:, :64], weight, donated=donated)
+        mixed = attention_absorbed(
+            query, wides[1][:, 20:84], weight, torch.zeros(128), torch.tensor([0, 1, 2]),
+            torch.tensor([0, 30, 60]), num_heads=2, donated=donated,
+        )  # fmt: skip
+        found.append((gradient(leaf, y), gradient(leaf, mixed)))
+        assert all(torch.equal(wide, before) for wide in wides)
+    for mine, other in zip(*found, strict=True):
+        assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_leaf_stays(trained: bool) -> None:
+    """A tensor of the caller's own, whether its gradient is wanted or only those of weights."""
+    make = torch.Generator().manual_seed(14)
+    rows = torch.randn(60, 64, generator=make, requires_grad=trained)
+    weight = torch.randn(128, 64, generator=make, requires_grad=True)
+    query = torch.randn(2, 64, generator=make, requires_grad=True)
+    before = rows.detach().clone()
+    linear(rows, weight, donated=True).sum().backward()
+    attention_absorbed(
+        query, rows, weight, torch.zeros(128), torch.tensor([0, 1, 2]), torch.tensor([0, 30, 60]),
+        num_heads=2, donated=True,
+    ).sum().backward()  # fmt: skip
+    assert torch.equal(rows, before)
+
+
 def test_where_pytorch_does_not_tell_of_retained_graphs_the_value_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,28 +252,3 @@ def test_where_pytorch_does_not_tell_of_retained_graphs_the_value_stays(
     before = value.detach().clone()
     gradient(leaf, result)
     assert torch.equal(value, before)
-
-
-@told
-@pytest.mark.parametrize(
-    ("name", "places"),
-    # Of two layers: the embedding's norm; the first one's linear layer (SASRec's together with the
-    # norm) and attention, what follows it (twice) and follows in the second (once), and that one's
-    # rows. Of one: norm, linear layer, scan.
-    [("sasrec", 6), ("bert4rec", 7), ("mamba4rec", 3)],
-)
-def test_models_donate(name: str, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = models.get(name)(30, 12)
-    item_seq, lengths = torch.randint(1, 31, (40, 11)), torch.arange(40) % 11 + 1
-    found = []
-    for keeps in (False, True):
-        # Asked of what is donated, and of nothing else.
-        asked = Mock(return_value=keeps)
-        monkeypatch.setattr(donation, "_keeps_graph", asked)
-        torch.manual_seed(7)  # dropout
-        loss = model.train().last_hidden(item_seq, lengths).sin().sum()
-        found.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
-        assert asked.call_count == places
-    for mine, other in zip(*found, strict=True):
-        assert (mine is None) == (other is None)
-        assert mine is None or torch.equal(mine, other)
