@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.capacity import LARGEST, bracket, search, step
 from bench.cell import Cell
@@ -99,6 +100,13 @@ def test_another_error_is_the_cells_own() -> None:
     assert (found.status, found.metrics) == ("error", {})
 
 
+# Importing it takes most of these limits.
+without_cuda = pytest.mark.skipif(
+    torch.version.cuda is not None, reason="PyTorch's CUDA build alone takes 800 MB"
+)
+
+
+@without_cuda
 @pytest.mark.parametrize(
     ("length", "status"), [(64, "ok"), (16384, "oom")], ids=["fits", "does not fit"]
 )

@@ -21,6 +21,10 @@ from bench.worker import Request
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CELL = Cell("sasrec", "train_epoch", "synthetic_u300_i50_n200", "all", 180, 256, rounds=2)
+# Importing it takes most of these limits.
+without_cuda = pytest.mark.skipif(
+    torch.version.cuda is not None, reason="PyTorch's CUDA build alone takes 800 MB"
+)
 needs_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="RLIMIT_DATA and cgroups are Linux's"
 )
@@ -58,6 +62,7 @@ def test_real_allocators_are_understood() -> None:
 
 
 @needs_linux
+@without_cuda
 @pytest.mark.parametrize(("limit", "phases"), [(700, {"forward", "backward"})])
 def test_a_worker_says_where_in_which_phase_and_how_much(
     tmp_path: Path, limit: int, phases: set[str]

@@ -110,7 +110,8 @@ def test_numba_that_fails_to_import_gives_the_reason(monkeypatch: pytest.MonkeyP
 
 def test_versions_name_the_packages_of_a_backend() -> None:
     assert versions("numba").keys() == {"torch", "numba", "llvmlite"}
-    assert versions("reference") == {"torch": torch.__version__}
+    # A wheel for CUDA says so in `__version__` alone ("2.13.0+cu130").
+    assert versions("reference")["torch"].split("+")[0] == torch.__version__.split("+")[0]
     with pytest.raises(ValueError, match="'auto'; allowed: reference, numba, cuda"):
         versions("auto")
 
