@@ -30,24 +30,24 @@ MIXERS = {
 
 
 class _Scan(torch.autograd.Function):
-    """Named as the scan's; sleeps 10 ms forward and 30 ms backward."""
+    """Named as the scan's; sleeps 30 ms forward and 90 backward, since a sleep may end ms late."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        time.sleep(0.010)
+        time.sleep(0.030)
         return x.clone()
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Tensor:
-        time.sleep(0.030)
+        time.sleep(0.090)
         return dy
 
 
 class _Sleeper:
-    """A trainer whose step takes 10 + 30 ms in a scan, 20 in no part and 20 in its update."""
+    """A trainer whose step takes 30 + 90 ms in a scan, 60 in no part and 60 in its update."""
 
     def forward(self, batch: object) -> Tensor:
-        time.sleep(0.020)
+        time.sleep(0.060)
         with record_function("not a part"):
             return _Scan.apply(torch.ones(1, requires_grad=True)).sum()
 
@@ -55,7 +55,7 @@ class _Sleeper:
         loss.backward()
 
     def update(self) -> None:
-        time.sleep(0.020)
+        time.sleep(0.060)
 
 
 def test_parts_whose_time_is_known_get_it():
