@@ -18,7 +18,8 @@ from models.ops.attention import attention_packed, packed_width, resolve_attenti
 from models.ops.backend import resolve_dense
 from models.ops.embed_linear import can_look_up, embed_linear
 from models.ops.feed_forward import check_activation
-from models.ops.post_mixer import Weights, post_mixer, whole_tiles
+from models.ops.linear import whole_tiles
+from models.ops.post_mixer import Weights, post_mixer
 
 # A longer sequence is more rows than a task needs, and layer by layer two threads share it: alone,
 # one of 500 events took 9 (SASRec) and 20% (BERT4Rec) longer at once on two cores.
@@ -114,7 +115,7 @@ def _fits(operands: tuple[Tensor, ...], offsets: Tensor, weights: Weights, backe
     return (
         resolve_attention(backend, table.device, table.dtype) == "numba"
         and can_look_up(operands)
-        and whole_tiles(weights)
+        and whole_tiles(weights.output, weights.outer)
         and len(lengths) > 0
         and 1 <= lengths.min()
         and lengths.max() <= LONGEST

@@ -13,6 +13,8 @@ from models.ops.backend import resolve_dense
 
 # Below this many rows packing the weights costs more than the product.
 FEW_ROWS = 32
+# A width of this many is in whole tiles of any processor (simd_matmul.py has the tiles).
+_TILE = 64
 
 
 def linear(
@@ -36,3 +38,10 @@ def linear(
     from models.ops.linear_numba import linear_numba
 
     return linear_numba(x, weight, bias, donated)
+
+
+def whole_tiles(*weights: Tensor) -> bool:
+    """Whether the widths of all these weights are whole tiles of any processor, as the kernels that
+    take several layers in one pass want them.
+    """
+    return all(size % _TILE == 0 for weight in weights for size in weight.shape)

@@ -13,10 +13,10 @@ from torch import Tensor
 from models.ops.add_norm import add_norm
 from models.ops.backend import resolve_dense
 from models.ops.dropout import noise_for
-from models.ops.linear import FEW_ROWS, linear
+from models.ops.linear import FEW_ROWS, linear, whole_tiles
 
-# Widths in whole tiles of any processor, and rows (simd_matmul.py has the tiles).
-_TILE, _ROWS = 64, 4
+# Rows in whole tiles of any processor, as packed ones are (simd_matmul.py has the tiles).
+_ROWS = 4
 
 
 def norm_linear(
@@ -54,5 +54,4 @@ def norm_linear(
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
     """Whether one pass will do: whole tiles, and enough rows."""
-    whole = all(size % _TILE == 0 for size in weight.shape) and len(x) % _ROWS == 0
-    return whole and len(x) >= FEW_ROWS
+    return whole_tiles(weight) and len(x) % _ROWS == 0 and len(x) >= FEW_ROWS

@@ -20,10 +20,7 @@ from models.ops.add_norm import add_norm
 from models.ops.backend import resolve_dense
 from models.ops.dropout import noise_for
 from models.ops.feed_forward import check_activation, feed_forward
-from models.ops.linear import FEW_ROWS, linear
-
-# Widths in whole tiles of any processor (simd_matmul.py has the tiles).
-_TILE = 64
+from models.ops.linear import FEW_ROWS, linear, whole_tiles
 
 
 class Weights(NamedTuple):
@@ -101,9 +98,4 @@ def post_mixer(
 
 def _fits(mixed: Tensor, weights: Weights, *, trained: bool) -> bool:
     """Whether one pass will do: whole tiles, and in inference enough rows."""
-    return (trained or len(mixed) >= FEW_ROWS) and whole_tiles(weights)
-
-
-def whole_tiles(weights: Weights) -> bool:
-    """Whether all widths are whole tiles of any processor."""
-    return all(size % _TILE == 0 for size in (*weights.output.shape, *weights.outer.shape))
+    return (trained or len(mixed) >= FEW_ROWS) and whole_tiles(weights.output, weights.outer)
