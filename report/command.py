@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refuse(str(error), arguments)
     try:
         return conclude(report, arguments)
-    except InputError as error:  # the report itself is written
+    except InputError as error:  # what is written already stays
         print(f"error: {error}", file=sys.stderr)
         return 2
 
